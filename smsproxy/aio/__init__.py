@@ -1,0 +1,1 @@
+"""The few asyncio helpers that stores, limits, policy and links share."""

@@ -1,0 +1,32 @@
+"""Errors that cross floors. Each says whose fault it is and what was sent.
+
+ProductError
+├── Unauthenticated     the caller's fault, nothing sent; one text for all causes
+├── StoreUnavailable    ours, safe to retry, nothing was sent because of it
+└── NotFound / Forbidden  the caller's fault, nothing sent
+"""
+
+from __future__ import annotations
+
+
+class ProductError(Exception):
+    """Base of our own errors; never raised itself."""
+
+
+class UnauthenticatedError(ProductError):
+    """No or bad token. The text is one for all causes, so that nobody can probe for the reason."""
+
+    def __init__(self) -> None:
+        super().__init__("authentication failed")
+
+
+class ForbiddenError(ProductError):
+    """The caller is known but may not do this."""
+
+
+class NotFoundError(ProductError):
+    """What was asked for does not exist (a link or pool id)."""
+
+
+class StoreUnavailableError(ProductError):
+    """The store cannot take or give records now. Whatever asked was not written."""
