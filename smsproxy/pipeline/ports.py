@@ -28,8 +28,11 @@ class Ticket(Protocol):
     """One message on its way through the pipeline."""
 
     def cancel(self) -> bool:
-        """The caller left. True: withdrawn, nothing was sent and no reply will come. False: too late for that,
-        the submission goes on and is recorded, and the reply comes as usual."""
+        """The caller left.
+
+        True: withdrawn, nothing was sent and no reply will come. False: too late for that, the submission
+        goes on and is recorded, and the reply comes as usual.
+        """
         ...
 
 
