@@ -1,0 +1,8 @@
+"""Shared by every test: hypothesis without deadlines (two busy cores), derandomised so that CI is repeatable."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci")
