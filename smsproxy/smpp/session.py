@@ -1,0 +1,362 @@
+"""One ESME session, from the connected socket to its end, without the socket.
+
+The driver owns TCP and the clock. It calls `start`, feeds what it reads to `receive` and calls `tick` at
+`next_tick()`; after each it writes `data_to_send()` and acts on the events. When it was held up, it reads
+before it ticks: an answer that waits in the socket is no silence. All times are seconds of one monotonic clock.
+
+States
+    OPEN ──start──> BINDING ──bind_resp ok──> BOUND ──unbind──> UNBINDING ──unbind_resp──> CLOSED
+    Every state can fall to CLOSED. Closed is told once, as the last event, whatever the cause: bind refused
+    or not answered, framing lost, silence, unbind from either side, TCP lost. A closed session ignores all.
+
+What the SMSC asks
+    enquire_link is answered in every state, unbind is answered and ends the session, deliver_sm and data_sm
+    are the driver's to answer (before the bind is accepted they are refused with ESME_RINVBNDSTS). A request
+    that cannot be read gets a status of its own response (generic_nack where it has none), an unknown one a
+    generic_nack with ESME_RINVCMDID; the session lives on. Responses carry the number of the request, any 32
+    bits of it.
+
+What we ask
+    Sequence numbers run from 1 to 0x7FFFFFFF and round again, past the ones still in use. A response settles
+    the request of its number only if it is of the right type; any other is Unexpected and changes nothing. A
+    generic_nack settles the request of its number; with number 0 or an unknown one it is Unexpected.
+
+Submits
+    A place in the window is reserved first, so that the intent can be stored between that and the write. A
+    submit that is not answered within `response_timeout_s` gives its slot back and is remembered (the last
+    10,000 of them) for its late answer. Three in a row that timed out on a silent link end the session.
+    What is in flight at the end is told as SubmitLost: its octets may have left, nobody knows.
+
+Keep-alive
+    In `timers`: enquire_link after `enquire_link_s` without an octet from the SMSC; any octet counts as life.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import assert_never
+
+from smsproxy.smpp import constants as c
+from smsproxy.smpp import events as e
+from smsproxy.smpp.codec import (
+    Header,
+    decode,
+    decode_message_id,
+    encode,
+    encode_delivery_answer,
+    pack_header,
+    unpack_header,
+)
+from smsproxy.smpp.errors import BadPduError, FramingLostError, NotBoundError
+from smsproxy.smpp.framing import HEADER_OCTETS, Framer
+from smsproxy.smpp.options import SessionOptions
+from smsproxy.smpp.pdu import (
+    AlertNotification,
+    Bind,
+    BindKind,
+    BindResp,
+    DataSm,
+    DataSmResp,
+    DeliverSm,
+    DeliverSmResp,
+    EnquireLink,
+    EnquireLinkResp,
+    GenericNack,
+    Outbind,
+    Pdu,
+    QuerySm,
+    QuerySmResp,
+    SubmitSm,
+    SubmitSmResp,
+    Unbind,
+    UnbindResp,
+    UnknownPdu,
+)
+from smsproxy.smpp.submits import Submits
+from smsproxy.smpp.timers import Due, SessionTimers
+from smsproxy.smpp.tlv import int_tlv
+
+_SUBMIT_SM_RESP = c.SUBMIT_SM_RESP
+
+
+class State(Enum):
+    """Where a session is."""
+
+    OPEN = "open"
+    BINDING = "binding"
+    BOUND = "bound"
+    UNBINDING = "unbinding"
+    CLOSED = "closed"
+
+
+class EsmeSession:
+    """Our side of one TCP life. Every method that something happens in takes `now`."""
+
+    __slots__ = (
+        "_asked",
+        "_framer",
+        "_options",
+        "_out",
+        "_sequence",
+        "_submits",
+        "_timers",
+        "_window",
+        "state",
+    )
+
+    def __init__(self, options: SessionOptions) -> None:
+        self.state = State.OPEN
+        self._options = options
+        self._framer = Framer(options.max_pdu_bytes)
+        self._submits = Submits(options.window, options.response_timeout_s)
+        self._window = self._submits.window
+        self._timers = SessionTimers(
+            options.enquire_link_s, options.response_timeout_s, options.bind_timeout_s
+        )
+        self._sequence = 0
+        self._asked: dict[int, int] = {}  # our own bind, enquire_link, unbind: command_id to sequence_number
+        self._out: list[bytes] = []
+
+    def __repr__(self) -> str:
+        window = self._window
+        return f"<EsmeSession {self.state.value} window={window.in_flight}/{window.size} +{window.reserved}>"
+
+    # --- what the driver asks --------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """Queue the bind. Raises ValueError naming the option that does not fit its field."""
+        o = self._options
+        bind = Bind(
+            o.kind, o.system_id, o.password, o.system_type,
+            o.interface_version, o.addr_ton, o.addr_npi, o.address_range,
+        )  # fmt: skip
+        sequence_number = self._next_sequence()
+        self._out.append(encode(bind, sequence_number, allow_long_password=o.allow_long_password))
+        self._asked[bind.command_id] = sequence_number
+        self.state = State.BINDING
+        self._timers.binding(now)
+
+    @property
+    def free_slots(self) -> int:
+        """How many times `reserve` would say yes now."""
+        return self._window.free if self._may_submit else 0
+
+    @property
+    def in_flight(self) -> int:
+        return self._window.in_flight
+
+    @property
+    def _may_submit(self) -> bool:
+        return self.state is State.BOUND and self._options.kind is not BindKind.RECEIVER
+
+    def reserve(self) -> bool:
+        """Hold one place of the window. False when none is free or nothing may be submitted now."""
+        return self.state is State.BOUND and self._may_submit and self._window.reserve()
+
+    def unreserve(self) -> None:
+        """Give a held place back; in every state, so that holding and giving back always pair."""
+        self._window.unreserve()
+
+    def submit(self, body: bytes, owner: object, now: float) -> int:
+        """Queue a submit_sm with this body in a held place; its sequence_number.
+
+        `owner` (never None) comes back in exactly one of SubmitAnswered, Nacked, SubmitTimedOut, SubmitLost.
+        Raises NotBoundError when the session ended in between: the place is given back, nothing was queued.
+        """
+        if self.state is not State.BOUND:
+            self._window.unreserve()
+            raise NotBoundError(f"the session is {self.state.value}")
+        sequence_number = self._next_sequence()
+        self._window.take(sequence_number, owner, now)
+        self._out.append(pack_header(HEADER_OCTETS + len(body), c.SUBMIT_SM, 0, sequence_number))
+        self._out.append(body)
+        return sequence_number
+
+    def answer_deliver(self, request: e.Delivered, command_status: int, now: float) -> None:
+        """Queue the answer to a Delivered. Of no effect once closed: the SMSC will deliver it again."""
+        if self.state is not State.CLOSED:
+            response_id = request.pdu.command_id | c.RESPONSE_BIT
+            self._out.append(encode_delivery_answer(response_id, request.sequence_number, command_status))
+
+    def unbind(self, now: float) -> None:
+        """Queue the unbind; nothing is submitted any more. Of no effect unless bound."""
+        if self.state is State.BOUND:
+            self._ask(Unbind())
+            self.state = State.UNBINDING
+            self._timers.unbinding(now)
+
+    def data_to_send(self) -> bytes:
+        """All queued octets, once."""
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    @property
+    def closed(self) -> bool:
+        return self.state is State.CLOSED
+
+    # --- what happens ----------------------------------------------------------------------------------
+
+    def lost(self, now: float) -> list[e.Event]:
+        """TCP is gone."""
+        return self._close("connection lost")
+
+    def next_tick(self, now: float) -> float | None:
+        """When `tick` has something to do, at the earliest `now`; None when there is nothing to wait for."""
+        times = (self._timers.next_due, self._submits.next_expiry)
+        due = [time for time in times if time is not None]
+        return max(now, min(due)) if due else None
+
+    def tick(self, now: float) -> list[e.Event]:
+        """Let time pass: time out submits, send an enquire_link, or give up."""
+        if self.state is State.CLOSED:
+            return []
+        events = self._submits.expire(now)
+        if self._submits.silent:
+            return events + self._close("silent")
+        match self._timers.due(now):
+            case Due.NOTHING:
+                pass
+            case Due.ENQUIRE_LINK:
+                self._ask(EnquireLink())
+            case dead:
+                events += self._close(dead.value)
+        return events
+
+    def receive(self, data: bytes, now: float) -> list[e.Event]:
+        """Octets came. The events are in the order of the PDUs, however the octets were cut."""
+        if self.closed or not data:
+            return []
+        self._timers.traffic(now)
+        try:
+            frames, lost = self._framer.feed(data), ""
+        except FramingLostError as error:
+            frames, lost = list(error.frames), error.reason
+        events: list[e.Event] = []
+        answered = self._submits.answered
+        for frame in frames:
+            _, command_id, command_status, sequence_number = unpack_header(frame)
+            if command_id == _SUBMIT_SM_RESP:
+                # The hot path, so neither a Header nor a SubmitSmResp is made for it.
+                smsc_id = decode_message_id(frame)
+                events.append(answered(sequence_number, command_status, smsc_id, now))
+                continue
+            events += self._received(frame, now)
+            if self.closed:
+                return events
+        return events + self._close(f"framing lost: {lost}") if lost else events
+
+    # --- everything else -------------------------------------------------------------------------------
+
+    def _received(self, frame: bytes, now: float) -> list[e.Event]:
+        try:
+            header, pdu = decode(frame)
+        except BadPduError as error:
+            return self._bad(error)
+        match pdu:
+            case DeliverSm() | DataSm():
+                return [self._delivered(header, pdu)]
+            case EnquireLink():
+                self._out.append(encode(EnquireLinkResp(), header.sequence_number))
+                return []
+            case BindResp() | EnquireLinkResp() | UnbindResp():
+                return self._response(header, pdu, now)
+            case GenericNack():
+                return self._nacked(header, now)
+            case Unbind():
+                self._out.append(encode(UnbindResp(), header.sequence_number))
+                return [e.PeerUnbound(), *self._close("unbound by the SMSC")]
+            case UnknownPdu() if not header.command_id & c.RESPONSE_BIT:
+                self._nack(header.sequence_number, c.ESME_RINVCMDID)
+            case Bind() | SubmitSm() | QuerySm():
+                self._refuse(header.command_id, header.sequence_number, c.ESME_RINVBNDSTS)
+            case SubmitSmResp() | DeliverSmResp() | DataSmResp() | QuerySmResp() | UnknownPdu():
+                pass  # responses to nothing we ever ask
+            case Outbind() | AlertNotification():
+                pass  # neither has a response (§4.1.7, §4.12.1)
+            case _:
+                assert_never(pdu)
+        return [e.Unexpected(c.command_name(header.command_id))]
+
+    def _delivered(self, header: Header, pdu: DeliverSm | DataSm) -> e.Event:
+        if self.state in (State.OPEN, State.BINDING):
+            self._refuse(header.command_id, header.sequence_number, c.ESME_RINVBNDSTS)
+            return e.Unexpected(f"{c.command_name(header.command_id)} before the bind was answered")
+        return e.Delivered(pdu, header.sequence_number)
+
+    def _response(self, header: Header, pdu: Pdu, now: float) -> list[e.Event]:
+        """The answer to our bind, enquire_link or unbind, if it is one."""
+        request_id = header.command_id & ~c.RESPONSE_BIT
+        if self._asked.get(request_id) != header.sequence_number:
+            name = c.command_name(header.command_id)
+            return [e.Unexpected(f"{name} with unknown sequence_number {header.sequence_number}")]
+        del self._asked[request_id]
+        if isinstance(pdu, BindResp):
+            return self._bind_answered(header.command_status, pdu, now)
+        return self._close("unbound") if isinstance(pdu, UnbindResp) else []
+
+    def _bind_answered(self, command_status: int, pdu: BindResp, now: float) -> list[e.Event]:
+        if command_status != c.ESME_ROK:
+            return self._bind_refused(command_status)
+        self.state = State.BOUND
+        self._timers.bound(now)
+        return [e.Bound(pdu.system_id, int_tlv(pdu.tlvs, c.TLV_SC_INTERFACE_VERSION))]
+
+    def _bind_refused(self, command_status: int) -> list[e.Event]:
+        closed = self._close(f"bind refused: {c.status_text(command_status)}")
+        return [e.BindRefused(command_status), *closed]
+
+    def _nacked(self, header: Header, now: float) -> list[e.Event]:
+        """generic_nack (§4.3): it settles the request of its number, whatever that was."""
+        _, _, command_status, sequence_number = header
+        for request_id, asked in self._asked.items():
+            if asked == sequence_number:
+                del self._asked[request_id]
+                return self._refused(request_id, command_status)
+        return [self._submits.nacked(sequence_number, command_status, now)]
+
+    def _refused(self, request_id: int, command_status: int) -> list[e.Event]:
+        """Our bind, unbind or enquire_link was answered by a generic_nack."""
+        if request_id == self._options.kind:
+            return self._bind_refused(command_status)
+        if request_id == c.UNBIND:
+            return self._close("unbound")
+        return []  # an SMSC that knows no enquire_link lives all the same
+
+    def _bad(self, error: BadPduError) -> list[e.Event]:
+        if not error.command_id & c.RESPONSE_BIT:
+            self._refuse(error.command_id, error.sequence_number, error.command_status)
+        return [e.Unexpected(error.reason)]
+
+    def _refuse(self, command_id: int, sequence_number: int, command_status: int) -> None:
+        """Answer a request with an error: by its response where we have one, else by generic_nack."""
+        if command_id in (c.DELIVER_SM, c.DATA_SM):
+            response_id = command_id | c.RESPONSE_BIT
+            self._out.append(encode_delivery_answer(response_id, sequence_number, command_status))
+        else:
+            self._nack(sequence_number, command_status)
+
+    def _nack(self, sequence_number: int, command_status: int) -> None:
+        self._out.append(encode(GenericNack(), sequence_number, command_status))
+
+    def _ask(self, pdu: Unbind | EnquireLink) -> None:
+        sequence_number = self._next_sequence()
+        self._asked[pdu.command_id] = sequence_number
+        self._out.append(encode(pdu, sequence_number))
+
+    def _next_sequence(self) -> int:
+        """The next number that no request of ours still uses (§5.1.4)."""
+        while True:
+            self._sequence = self._sequence % c.MAX_SEQUENCE_NUMBER + 1
+            number = self._sequence
+            if not (self._submits.uses(number) or number in self._asked.values()):
+                return number
+
+    def _close(self, reason: str) -> list[e.Event]:
+        """The one way to the end. What stays true: Closed is told once, and no owner is left behind."""
+        if self.state is State.CLOSED:
+            return []
+        self.state = State.CLOSED
+        self._timers.stopped()
+        self._asked.clear()
+        return [*self._submits.drain(), e.Closed(reason)]

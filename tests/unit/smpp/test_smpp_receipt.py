@@ -1,0 +1,175 @@
+"""Receipts: the golden file of the field's habits, the text opt-in, and the promise about any bytes."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smsproxy.domain.record import SegmentState
+from smsproxy.smpp import constants as c
+from smsproxy.smpp.errors import BadPduError
+from smsproxy.smpp.pdu import DataSm, DeliverSm
+from smsproxy.smpp.receipt import parse_receipt, receipt_text
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "receipts" / "receipts.toml"
+CASES: list[dict[str, Any]] = tomllib.loads(GOLDEN.read_text())["receipt"]
+
+
+def pdu_of(case: dict[str, Any]) -> DeliverSm | DataSm:
+    tlvs = {}
+    if "tlv_id" in case:
+        tlvs[c.TLV_RECEIPTED_MESSAGE_ID] = case["tlv_id"].encode("latin-1")
+    if "tlv_state" in case:
+        tlvs[c.TLV_MESSAGE_STATE] = bytes((case["tlv_state"],))
+    if "tlv_state_hex" in case:
+        tlvs[c.TLV_MESSAGE_STATE] = bytes.fromhex(case["tlv_state_hex"])
+    if "tlv_err" in case:
+        tlvs[c.TLV_NETWORK_ERROR_CODE] = bytes.fromhex(case["tlv_err"])
+    if "payload" in case:
+        tlvs[c.TLV_MESSAGE_PAYLOAD] = case["payload"].encode("latin-1")
+    esm_class = case.get("esm_class", c.ESM_CLASS_RECEIPT)
+    if case.get("pdu") == "data_sm":
+        return DataSm(esm_class=esm_class, tlvs=tlvs)
+    text = case.get("text", "").encode("latin-1") or case.get("text_ucs2", "").encode("utf-16-be")
+    return DeliverSm(esm_class=esm_class, short_message=text, tlvs=tlvs)
+
+
+def test_golden_file_is_as_long_as_promised() -> None:
+    assert len(CASES) >= 40
+    assert len({case["name"] for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_golden_receipt(case: dict[str, Any]) -> None:
+    pdu = pdu_of(case)
+    if case.get("bad"):
+        with pytest.raises(BadPduError, match="a receipt without") as caught:
+            parse_receipt(pdu)
+        assert caught.value.command_status == c.ESME_RX_P_APPN
+        return
+    receipt = parse_receipt(pdu)
+    if case.get("none"):
+        assert receipt is None
+        return
+    assert receipt is not None
+    assert (receipt.smsc_id, receipt.state.name, receipt.err) == (case["id"], case["state"], case["err"])
+    assert receipt.stat == case.get("stat", receipt.stat)
+    assert receipt.intermediate == case.get("intermediate", receipt.intermediate)
+
+
+def by_text(text: bytes) -> SegmentState | None:
+    receipt = parse_receipt(DeliverSm(short_message=text), by_text=True)
+    return receipt and receipt.state
+
+
+def test_text_shape_counts_only_when_the_operator_opted_in() -> None:
+    text = receipt_text("1", submit_date="2101010000", done_date="2101010001")
+    assert parse_receipt(DeliverSm(short_message=text)) is None
+    assert by_text(text) is SegmentState.DELIVERED
+    assert by_text(text.replace(b"stat:", b"STAT: ")) is SegmentState.DELIVERED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"hello",
+        b"id:1",
+        b"id:1 stat:DELIVRD",  # neither count nor date
+        b"id:1 stat:SOON done date:2101010001",  # no state of the protocol
+        b"my id:1 sub:001 stat:DELIVRD done date:2101010001",  # something before the id
+        b"stat:DELIVRD id:1 done date:2101010001",  # the id is not first
+        b"id:1 sub:001 DELIVRD done date:2101010001",  # no stat label
+    ],
+)
+def test_text_without_the_whole_shape_stays_an_mo_message(text: bytes) -> None:
+    assert by_text(text) is None
+
+
+def test_text_shape_without_an_id_stays_an_mo_message() -> None:
+    assert by_text(b"id: sub:001 stat:DELIVRD done date:2101010001") is None
+
+
+@pytest.mark.parametrize(
+    ("number", "state"),
+    [
+        (1, SegmentState.SUBMITTED),
+        (2, SegmentState.DELIVERED),
+        (3, SegmentState.EXPIRED),
+        (4, SegmentState.UNDELIVERABLE),
+        (5, SegmentState.UNDELIVERABLE),
+        (6, SegmentState.SUBMITTED),
+        (7, SegmentState.UNDELIVERABLE),
+        (8, SegmentState.REJECTED),
+    ],
+)
+def test_every_message_state_has_a_segment_state(number: int, state: SegmentState) -> None:
+    tlvs = {c.TLV_RECEIPTED_MESSAGE_ID: b"1\0", c.TLV_MESSAGE_STATE: bytes((number,))}
+    receipt = parse_receipt(DeliverSm(esm_class=4, tlvs=tlvs))
+    assert receipt is not None
+    assert receipt.state is state
+
+
+@given(
+    smsc_id=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=64).filter(
+        lambda text: ":" not in text and "=" not in text and text.strip(",;|") == text
+    ),
+    stat=st.sampled_from(
+        ["DELIVRD", "UNDELIV", "EXPIRED", "REJECTD", "DELETED", "UNKNOWN", "ENROUTE", "ACCEPTD"]
+    ),
+    err=st.text("0123456789ABCDEF", min_size=1, max_size=4),
+    text=st.binary(max_size=20),
+    loud=st.booleans(),
+)
+def test_fast_and_slow_way_read_what_the_simulator_writes(
+    smsc_id: str, stat: str, err: str, text: bytes, loud: bool
+) -> None:
+    octets = receipt_text(smsc_id, stat, err=err, submit_date="2101010000", done_date="2101010001", text=text)
+    if loud:  # the labels in capitals take the slow way
+        octets = octets.replace(b" stat:", b" STAT:", 1)
+    receipt = parse_receipt(DeliverSm(esm_class=4, short_message=octets))
+    assert receipt is not None
+    assert (receipt.smsc_id, receipt.stat, receipt.err) == (smsc_id, stat, err)
+
+
+def test_receipt_text_carries_twenty_octets_of_the_message() -> None:
+    octets = receipt_text("1", "UNDELIV", err="045", submit_date="a", done_date="b", text=b"x" * 30)
+    assert octets == (
+        b"id:1 sub:001 dlvrd:000 submit date:a done date:b stat:UNDELIV err:045 text:" + b"x" * 20
+    )
+
+
+# Pieces that the parser looks for, so that random texts reach its corners.
+_PIECES = st.sampled_from(
+    [
+        *(b"id:", b" sub:", b" stat:", b"stat:", b" err:", b"err", b"text:", b" text:"),
+        *(b"DELIVRD", b" ", b"\0", b":", b"=", b"1", b"\xff"),
+    ]
+)
+
+
+@given(
+    text=st.one_of(st.binary(max_size=80), st.lists(_PIECES, max_size=20).map(b"".join)),
+    esm_class=st.integers(0, 255),
+    tlvs=st.dictionaries(st.sampled_from([0x001E, 0x0423, 0x0424, 0x0427, 0x1400]), st.binary(max_size=30)),
+    by_text=st.booleans(),
+    as_data=st.booleans(),
+)
+def test_any_receipt_is_read_or_refused_with_the_named_error(
+    text: bytes, esm_class: int, tlvs: dict[int, bytes], by_text: bool, as_data: bool
+) -> None:
+    pdu: DataSm | DeliverSm = DeliverSm(esm_class=esm_class, short_message=text, tlvs=tlvs)
+    if as_data:
+        pdu = DataSm(esm_class=esm_class, tlvs=tlvs)
+    try:
+        receipt = parse_receipt(pdu, by_text=by_text)
+    except BadPduError:
+        usable = bool(esm_class & 0x24)  # only a PDU flagged as receipt may be refused
+    else:
+        usable = receipt is None or bool(receipt.smsc_id and receipt.stat)
+    assert usable
