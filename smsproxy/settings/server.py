@@ -1,0 +1,201 @@
+"""[server] and [http]: the two listeners and the fences around the gRPC edge (spec §3).
+
+Who reads it: rpc (guard, drain), http, and app.py for the instance name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from smsproxy.settings.faults import KeyPath, Report
+from smsproxy.settings.fields import AsTuple, FileRef, Printable, Section, is_host
+
+_UNIX_PATH_OCTETS = 107  # sun_path of unix(7) less its terminating zero
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """A parsed listener: either `host` and `port`, or `unix_path`."""
+
+    host: str = ""
+    port: int = 0
+    unix_path: str = ""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this host can reach it."""
+        if self.unix_path or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def parse_listen(text: str) -> ListenAddress:
+    """``host:port``, ``[v6]:port`` or ``unix:/path``; port 0 lets the system choose. Raises ValueError."""
+    if text.startswith("unix:"):
+        return _parse_unix(text.removeprefix("unix:"))
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("an IPv6 address goes in brackets: [::1]:44044")
+    if not colon or not host or not is_host(host):
+        raise ValueError(
+            "must be host:port, [v6]:port or unix:/path (0.0.0.0:44044 listens on all addresses)"
+        )
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65_535):
+        raise ValueError("its port must be 0 to 65535 (0: any free one)")
+    return ListenAddress(host, int(port))
+
+
+def _parse_unix(path: str) -> ListenAddress:
+    if not path.startswith("/") or "\0" in path:
+        raise ValueError("unix: needs an absolute path, unix:/run/smsproxy/grpc.sock")
+    if len(path.encode()) > _UNIX_PATH_OCTETS:
+        raise ValueError(f"a socket's path has at most {_UNIX_PATH_OCTETS} octets")
+    return ListenAddress(unix_path=path)
+
+
+def _listen(text: str) -> str:
+    parse_listen(text)
+    return text
+
+
+def _listen_or_off(text: str) -> str:
+    return _listen(text) if text else text
+
+
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"must be an address or a network like 10.0.0.0/24: {error}") from None
+    return text
+
+
+class ServerSettings(Section):
+    """[server]: the gRPC listener."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = Field(
+        "127.0.0.1:44044", description="Address of the gRPC listener: host:port, [v6]:port or unix:/path."
+    )
+    instance: Printable = Field(
+        "",
+        max_length=64,
+        description="Name of this instance in records and limits; empty is hostname + listen.",
+    )
+    reuse_port: bool = Field(
+        False, description="Several instances share the port (SO_REUSEPORT); needs a shared store."
+    )
+    tls_cert_file: FileRef = Field(
+        "", description="Certificate chain of the listener, PEM; empty is plaintext."
+    )
+    tls_key_file: FileRef = Field("", description="Private key of tls_cert_file, PEM.")
+    tls_client_ca_file: FileRef = Field("", description="Callers need a certificate of this CA (mTLS), PEM.")
+    stream_window: int = Field(
+        1024,
+        ge=1,
+        le=1_000_000,
+        description="Messages of a stream not yet ended before reading stops; a million is no bound.",
+    )
+    stream_reorder_max: int = Field(
+        16_384,
+        ge=1,
+        le=10_000_000,
+        description="Encoded answers of a stream kept behind an earlier one; about 200 octets each.",
+    )
+    max_in_flight: int = Field(
+        50_000,
+        ge=1,
+        le=10_000_000,
+        description="Messages of all callers not yet ended; about 1 KiB each, so the bound is some 10 GiB.",
+    )
+    max_message_bytes: int = Field(
+        65_536,
+        ge=256,
+        le=16_777_216,
+        description="Largest gRPC message in octets; below 256 no request fits, gRPC defaults to 4 MiB.",
+    )
+    max_connections: int = Field(
+        512, ge=1, le=100_000, description="Open connections; the bound is a host's usual descriptor limit."
+    )
+    max_connections_per_address: int = Field(
+        64,
+        ge=1,
+        le=100_000,
+        description="Open connections of one peer address; bounded like max_connections.",
+    )
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, AfterValidator(_network)], ...],
+        AsTuple,
+    ] = Field((), max_length=1000, description="Networks of balancers that speak PROXY protocol v2.")
+    max_resets_per_10s: int = Field(
+        200,
+        ge=1,
+        le=1_000_000,
+        description="Stream resets of a connection in 10 s before it is closed; a million is rapid reset.",
+    )
+    first_byte_s: float = Field(
+        5, ge=0.05, le=3600, description="Seconds a new connection may be silent; an hour is no protection."
+    )
+    message_s: float = Field(
+        10, ge=0.05, le=3600, description="Seconds one message may take to arrive; an hour is no protection."
+    )
+    idle_s: float = Field(
+        300, ge=0.05, le=86_400, description="Seconds a connection may be idle; at most a day."
+    )
+    max_age_s: float = Field(
+        3600, ge=0.05, le=2_592_000, description="Seconds a connection lives, +/- 10 %; at most 30 days."
+    )
+    default_deadline_s: float = Field(
+        30, ge=0.05, le=3600, description="Seconds for unary calls without grpc-timeout; at most an hour."
+    )
+    drain_s: float = Field(
+        30, ge=0, le=600, description="Longest drain in seconds; keep it under the unit's TimeoutStopSec."
+    )
+
+    @property
+    def address(self) -> ListenAddress:
+        return parse_listen(self.listen)
+
+    def instance_name(self, hostname: str) -> str:
+        """The name in records and limits: the configured one, else hostname + listen (spec §3)."""
+        return self.instance or f"{hostname}+{self.listen}"
+
+
+class HttpSettings(Section):
+    """[http]: /healthz, /readyz and /metrics."""
+
+    listen: Annotated[str, AfterValidator(_listen_or_off)] = Field(
+        "127.0.0.1:8088", description="Address of the HTTP listener; empty turns it off."
+    )
+    tls_cert_file: FileRef = Field(
+        "", description="Certificate chain of the listener, PEM; empty is plaintext."
+    )
+    tls_key_file: FileRef = Field("", description="Private key of tls_cert_file, PEM.")
+
+    @property
+    def address(self) -> ListenAddress | None:
+        """None when HTTP is off."""
+        return parse_listen(self.listen) if self.listen else None
+
+
+def check_server(server: ServerSettings, at: KeyPath, report: Report) -> None:
+    if server.tls_client_ca_file and not server.tls_cert_file:
+        report.fault((*at, "tls_client_ca_file"), "client certificates need tls_cert_file as well")
+    if not server.address.loopback and not server.tls_cert_file:
+        report.warn(
+            (*at, "listen"), "reachable from other hosts without TLS: tokens and numbers go in the clear"
+        )
+
+
+def check_listeners(server: ServerSettings, http: HttpSettings, report: Report) -> None:
+    ephemeral = not server.address.unix_path and not server.address.port
+    if http.listen == server.listen and not ephemeral:
+        report.fault(("http", "listen"), f"is the gRPC listener's address ({server.listen})")

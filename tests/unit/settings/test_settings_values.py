@@ -1,0 +1,261 @@
+"""Values that are parsed: listeners, store URLs, TLVs, and the fields with rules of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from smsproxy.settings import (
+    AppSettings,
+    ConfigError,
+    HttpSettings,
+    LinkSettings,
+    ListenAddress,
+    Secret,
+    ServerSettings,
+    Settings,
+    StoreSettings,
+    StoreUrl,
+    load,
+    masked,
+)
+from smsproxy.settings.describe import MASK
+from smsproxy.settings.faults import Origins, Report
+from smsproxy.settings.keys import public_key_fault
+from smsproxy.settings.limits import LimitsSettings
+from smsproxy.settings.not_yet import NOT_YET, check_not_yet
+from smsproxy.settings.server import check_listeners, parse_listen
+from smsproxy.settings.store import parse_store_url
+from smsproxy.settings.tlvs import parse_tag, parse_value
+
+HERE = Path("/srv/config")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:44044", ListenAddress("127.0.0.1", 44044)),
+        ("localhost:0", ListenAddress("localhost", 0)),
+        ("[::1]:65535", ListenAddress("::1", 65535)),
+        ("sms.example.net:1", ListenAddress("sms.example.net", 1)),
+        ("unix:/run/smsproxy.sock", ListenAddress(unix_path="/run/smsproxy.sock")),
+    ],
+)
+def test_a_listener_is_host_and_port_or_a_socket(text: str, address: ListenAddress) -> None:
+    assert parse_listen(text) == address
+    assert ServerSettings(listen=text).address == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "44044", ":44044", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:٣", "::1:1", "[::1]",
+     "[]:1", "a b:1", "unix:", "unix:run/x", "unix:/a\0b", "unix:/" + "x" * 107, "host:123456", "-a:1"],
+)  # fmt: skip
+def test_anything_else_is_no_listener(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must be|port|brackets|unix:|socket"):
+        parse_listen(text)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_listener_or_a_value_error(text: str) -> None:
+    try:
+        address = parse_listen(text)
+    except ValueError:
+        return
+    assert bool(address.unix_path) != bool(address.host)
+
+
+@pytest.mark.parametrize(
+    ("text", "loopback"),
+    [("127.0.0.1:1", True), ("[::1]:1", True), ("localhost:1", True), ("unix:/x", True), ("0.0.0.0:1", False),
+     ("[::]:1", False), ("sms.example.net:1", False), ("10.0.0.1:1", False)],
+)  # fmt: skip
+def test_only_this_host_reaches_a_loopback_listener(text: str, loopback: bool) -> None:
+    assert parse_listen(text).loopback is loopback
+
+
+def test_http_can_be_off() -> None:
+    assert HttpSettings(listen="").address is None
+    assert HttpSettings().address == ListenAddress("127.0.0.1", 8088)
+
+
+@pytest.mark.parametrize(
+    ("listen", "clash"), [("127.0.0.1:0", False), ("127.0.0.1:1", True), ("unix:/x", True)]
+)
+def test_two_listeners_clash_unless_the_system_chooses_the_port(listen: str, clash: bool) -> None:
+    report = Report(Origins(Path("a.toml")))
+    check_listeners(ServerSettings(listen=listen), HttpSettings(listen=listen), report)
+    assert bool(report.faults) is clash
+
+
+def test_an_instance_has_a_name_of_its_own_or_its_address() -> None:
+    assert ServerSettings(instance="a").instance_name("host") == "a"
+    assert ServerSettings().instance_name("host") == "host+127.0.0.1:44044"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("sqlite:///var/lib/x.db", "/var/lib/x.db"),
+        ("sqlite:////var/lib/x.db", "/var/lib/x.db"),
+        ("sqlite:/var/lib/x.db", "/var/lib/x.db"),
+        ("sqlite:./x.db", "/srv/config/x.db"),
+        ("sqlite:x.db", "/srv/config/x.db"),
+        ("sqlite:../var/x.db", "/srv/var/x.db"),
+    ],
+)
+def test_a_sqlite_url_names_a_file(text: str, path: str) -> None:
+    url = parse_store_url(text, HERE)
+    assert url == StoreUrl("sqlite", path=Path(path))
+    assert str(url) == f"sqlite://{path}"
+    assert parse_store_url(str(url), HERE) == url
+    assert not url.shared
+
+
+def test_an_aerospike_url_names_hosts_and_a_namespace() -> None:
+    url = parse_store_url("aerospike://a:3000,b,[::1]:4000,[::2]/sms", HERE)
+    assert url.hosts == (("a", 3000), ("b", 3000), ("::1", 4000), ("::2", 3000))
+    assert (url.kind, url.namespace, url.shared) == ("aerospike", "sms", True)
+    assert str(url) == "aerospike://a:3000,b:3000,[::1]:4000,[::2]:3000/sms"
+
+
+def test_the_store_in_memory_is_a_word() -> None:
+    url = StoreSettings.model_validate({"url": "memory:"}).url
+    assert (url, str(url), url.shared) == (StoreUrl("memory"), "memory:", False)
+    assert StoreSettings(url=url).url is url
+    assert StoreSettings.model_validate({"url": "sqlite:x.db"}).url.path == Path.cwd() / "x.db"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "memory", "sqlite:", "sqlite://", "sqlite:///", "sqlite::memory:", "sqlite:x.db?mode=ro",
+     "sqlite:x#y", "sqlite:a\0b", "mysql://x", "aerospike://", "aerospike://a", "aerospike://a/", "aerospike://a/b/c",
+     "aerospike:///sms", "aerospike://a:0/sms", "aerospike://a:65536/sms", "aerospike://a:x/sms",
+     "aerospike://a,,b/sms", "aerospike://a/" + "n" * 32],
+)  # fmt: skip
+def test_anything_else_is_no_store(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must|names|memory|options|host|port"):
+        parse_store_url(text, HERE)
+
+
+@pytest.mark.parametrize(("text", "tag"), [("0x1400", 0x1400), ("1400", 0x1400), ("0xFFff", 0xFFFF)])
+def test_a_tlv_tag_is_four_hexadecimal_digits(text: str, tag: int) -> None:
+    assert parse_tag(text) == tag
+
+
+@pytest.mark.parametrize("tag", [5120, "0x140", "0x14000", "1４00", "0x020C", "0x0204", None])
+def test_another_tag_is_refused(tag: object) -> None:
+    with pytest.raises(ValueError, match=r"tag is four|set by the gateway"):
+        parse_tag(tag)
+
+
+@pytest.mark.parametrize(
+    ("value", "octets"),
+    [
+        (0, b"\0"), (255, b"\xff"), (256, b"\1\0"), (65_536, b"\0\1\0\0"), (2**32 - 1, b"\xff" * 4),
+        ("", b""), ("abc", b"abc"), ("é", b"\xe9"), ("hex:0a0B", b"\x0a\x0b"), ("hex:", b""), (b"raw", b"raw"),
+    ],
+)  # fmt: skip
+def test_a_tlv_value_is_an_integer_text_or_octets(value: object, octets: bytes) -> None:
+    assert parse_value(value) == octets
+
+
+@pytest.mark.parametrize("value", [True, -1, 2**32, 1.5, None, "→", "hex:0", "hex:zz", "x" * 256, ["a"]])
+def test_another_tlv_value_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r"must be|hex:|at most 255"):
+        parse_value(value)
+
+
+@pytest.mark.parametrize("text", ["", "000002000000000R", "260101120000004+", "260101120000004-"])
+def test_a_validity_period_is_empty_or_sixteen_characters(text: str) -> None:
+    assert LinkSettings(validity_period=text).validity_period == text
+
+
+def test_links_of_one_account_are_told_by_its_name() -> None:
+    assert LinkSettings(system_id="a", host="smsc", port=1).account_name == "a@smsc:1"
+    assert LinkSettings(system_id="a", account="shared").account_name == "shared"
+
+
+def test_sections_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        LinkSettings().__setattr__("port", 1)
+
+
+def test_a_public_key_is_looked_at_for_its_algorithm() -> None:
+    pem = (Path(__file__).parents[2] / "bad_config/parts/ed25519.pem").read_bytes()
+    assert public_key_fault(pem, "EdDSA") == ""
+    assert public_key_fault(pem, "RS256") == "is not an RSA key, as RS256 needs"
+    assert public_key_fault(pem, "ES256") == "is not a P-256 key, as ES256 needs"
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm", "fault"),
+    [
+        (generate_private_key(65_537, 2048), "RS256", ""),
+        (generate_private_key(65_537, 1024), "RS256", "is an RSA key of 1024 bits; RS256 needs 2048"),
+        (ec.generate_private_key(ec.SECP256R1()), "ES256", ""),
+        (ec.generate_private_key(ec.SECP384R1()), "ES256", "is not a P-256 key, as ES256 needs"),
+        (ec.generate_private_key(ec.SECP256R1()), "EdDSA", "is not an Ed25519 or Ed448 key, as EdDSA needs"),
+    ],
+    ids=["rsa", "short-rsa", "p256", "p384", "p256-as-eddsa"],
+)
+def test_a_key_is_as_long_as_its_algorithm_needs(
+    key: RSAPrivateKey | ec.EllipticCurvePrivateKey, algorithm: str, fault: str
+) -> None:
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    assert public_key_fault(pem, algorithm) == fault
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:planted@127.0.0.1:6379/0", f"redis://:{MASK}@127.0.0.1:6379/0"),
+        ("redis://planted@127.0.0.1", f"redis://{MASK}@127.0.0.1"),
+        ("redis://127.0.0.1/0", "redis://127.0.0.1/0"),
+    ],
+)
+def test_a_password_in_a_url_is_masked(url: str, shown: str) -> None:
+    limits = masked(Settings(limits=LimitsSettings(redis_url=url)))["limits"]
+    assert isinstance(limits, dict)
+    assert limits["redis_url"] == shown
+
+
+def test_a_secret_in_a_model_may_be_text_or_a_secret() -> None:
+    assert LinkSettings(password=Secret("a")) == LinkSettings.model_validate({"password": "a"})
+
+
+ASKING = {
+    "store.url": '[store]\nurl = "aerospike://127.0.0.1/sms"',
+    "limits.redis_url": '[limits]\nredis_url = "redis://127.0.0.1"',
+    "policy.engine": '[policy]\nengine = "http"\nurl = "http://127.0.0.1:1"',
+    "server.trusted_proxies": '[server]\ntrusted_proxies = ["127.0.0.1"]',
+    "server.tls_cert_file": '[server]\ntls_cert_file = "x"',
+    "server.tls_key_file": '[server]\ntls_key_file = "x"',
+    "server.tls_client_ca_file": '[server]\ntls_cert_file = "x"\ntls_client_ca_file = "x"',
+    "http.tls_cert_file": '[http]\ntls_cert_file = "x"',
+    "http.tls_key_file": '[http]\ntls_key_file = "x"',
+    "apps.*.client_cert_required": f'[apps.7]\nsecret = "{"s" * 32}"\nclient_cert_required = true',
+}
+
+
+@pytest.mark.parametrize("key", NOT_YET)
+def test_what_is_not_built_is_refused_in_plain_words(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "smsproxy.toml"
+    path.write_text(ASKING[key])
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    told = {fault.key: fault.message for fault in caught.value.faults}
+    assert told[key.replace("*", "7")].endswith(": not available in this release")
+
+
+def test_nothing_that_is_not_built_is_on_by_default() -> None:
+    report = Report(Origins(Path("a.toml")))
+    check_not_yet(Settings(apps={1: AppSettings(secret=Secret("s" * 32))}), report)
+    assert not report.faults
