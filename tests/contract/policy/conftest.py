@@ -1,0 +1,189 @@
+"""What a policy engine and a key-value store are built from in the contract suites.
+
+A new engine or key-value store is one function here and one name in ENGINES or KEY_VALUES; the suites run
+unchanged against it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import pytest
+
+from smsproxy.domain.errors import StoreUnavailableError
+from smsproxy.policy.base import KeyValue, PolicyEngine, PolicyRequest, Transaction
+from smsproxy.policy.blacklist import Blacklist
+from smsproxy.policy.embedded import EmbeddedPolicy
+from smsproxy.policy.memory import MemoryKeyValue
+from smsproxy.policy.strategies import Strategy
+
+R = TypeVar("R")
+
+LISTED = "998900000000"
+
+
+class HandClock:
+    """Unix seconds, turned by hand. It begins on a Wednesday at noon UTC."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 18, 12, tzinfo=UTC).timestamp()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+# --- key-value stores -------------------------------------------------------------------------------------
+
+KeyValueFactory = Callable[[HandClock, Path], AbstractAsyncContextManager[KeyValue]]
+
+
+@asynccontextmanager
+async def memory_key_value(clock: HandClock, _directory: Path) -> AsyncIterator[KeyValue]:
+    yield MemoryKeyValue(clock)
+
+
+KEY_VALUES: dict[str, KeyValueFactory] = {"memory": memory_key_value}
+
+
+# --- engines ----------------------------------------------------------------------------------------------
+
+
+class PolicyBench(Protocol):
+    """One engine under test, and the switch that takes its state away."""
+
+    engine: PolicyEngine
+
+    def reload(self, *strategies: Strategy, timezone: str = "UTC") -> None:
+        """Give the engine these strategies."""
+
+    def go_away(self) -> None:
+        """From now on the state cannot be reached."""
+
+    def come_back(self) -> None:
+        """It can again; what was counted is still there."""
+
+
+BenchFactory = Callable[[HandClock, Path], AbstractAsyncContextManager[PolicyBench]]
+
+
+@dataclass
+class SwitchedKeyValue:
+    """A key-value store with a plug to pull."""
+
+    kv: KeyValue
+    away: bool = False
+
+    async def transact(self, work: Callable[[Transaction], R]) -> R:
+        if self.away:
+            raise StoreUnavailableError("unplugged")
+        return await self.kv.transact(work)
+
+
+@dataclass
+class EmbeddedBench:
+    engine: EmbeddedPolicy
+    kv: SwitchedKeyValue
+
+    def reload(self, *strategies: Strategy, timezone: str = "UTC") -> None:
+        self.engine.reload(strategies, timezone)
+
+    def go_away(self) -> None:
+        self.kv.away = True
+
+    def come_back(self) -> None:
+        self.kv.away = False
+
+
+def embedded_over(make_kv: KeyValueFactory) -> BenchFactory:
+    @asynccontextmanager
+    async def bench(clock: HandClock, directory: Path) -> AsyncIterator[PolicyBench]:
+        async with make_kv(clock, directory) as inner:
+            kv = SwitchedKeyValue(inner)
+            engine = EmbeddedPolicy([], "UTC", kv, clock, Blacklist([int("1" + LISTED)]))
+            yield EmbeddedBench(engine, kv)
+
+    return bench
+
+
+ENGINES: dict[str, BenchFactory] = {
+    f"embedded-{name}": embedded_over(make_kv) for name, make_kv in KEY_VALUES.items()
+}
+
+
+# --- fixtures ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture(params=sorted(KEY_VALUES))
+async def key_value(
+    request: pytest.FixtureRequest, clock: HandClock, tmp_path: Path
+) -> AsyncIterator[KeyValue]:
+    async with AsyncExitStack() as stack:
+        yield await stack.enter_async_context(KEY_VALUES[request.param](clock, tmp_path))
+
+
+@pytest.fixture(params=sorted(ENGINES))
+async def bench(
+    request: pytest.FixtureRequest, clock: HandClock, tmp_path: Path
+) -> AsyncIterator[PolicyBench]:
+    async with AsyncExitStack() as stack:
+        made = await stack.enter_async_context(ENGINES[request.param](clock, tmp_path))
+        made.reload(
+            Strategy("cp1", daily_max=1, weekly_max=3, blacklist=True),
+            Strategy("onbuild_cp1", counts_as="cp1", blacklist=True, mode="count"),
+            Strategy("cp2", duplicate_window_s=86_400),
+            Strategy("blacklist", blacklist=True),
+            Strategy("look", counts_as="cp1", mode="check"),
+            Strategy("soft", daily_max=1, on_error="allow"),
+            Strategy("trial", daily_max=1, shadow=True),
+        )
+        yield made
+
+
+class Ask(Protocol):
+    """Builds a request: message number `n`, everything else alike unless said."""
+
+    def __call__(
+        self,
+        n: int = 1,
+        strategy: str = "cp1",
+        *,
+        daddr: str = "998901234567",
+        saddr: str = "BRAND",
+        app_id: int = 1,
+        text: str = "hello",
+    ) -> PolicyRequest: ...
+
+
+@pytest.fixture
+def ask() -> Ask:
+    def build(
+        n: int = 1,
+        strategy: str = "cp1",
+        *,
+        daddr: str = "998901234567",
+        saddr: str = "BRAND",
+        app_id: int = 1,
+        text: str = "hello",
+    ) -> PolicyRequest:
+        digest = hashlib.sha256(text.encode()).digest()
+        return PolicyRequest(uuid.UUID(int=n, version=4).bytes, strategy, app_id, daddr, saddr, digest)
+
+    return build
+
+
+@pytest.fixture
+def listed() -> str:
+    """A number on the blacklist of every engine."""
+    return LISTED
