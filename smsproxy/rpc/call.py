@@ -1,0 +1,148 @@
+"""One call on the guarded server: grpclib's server stream, reading from our buffer, ending by our rules.
+
+The generated methods, health and reflection use it as grpclib's Stream; the two hot RPCs use `buffer`,
+`headers` and `end` directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from grpclib import server
+from grpclib.const import Handler as Method
+from grpclib.const import Status
+from grpclib.encoding.base import CodecBase
+from grpclib.events import _DispatchServerEvents
+from grpclib.metadata import encode_grpc_message
+
+from smsproxy.rpc.buffer import MessageBuffer
+from smsproxy.rpc.codec import framed
+from smsproxy.rpc.flow import GuardedStream
+from smsproxy.rpc.headers import CallHeaders, Metadata
+from smsproxy.rpc.status import RefusalError
+
+CONTENT_TYPE = "application/grpc+proto"
+_OPENING = [(":status", "200"), ("content-type", CONTENT_TYPE)]
+
+Headers = list[tuple[str, str]]
+
+
+class Call(server.Stream[Any, Any]):
+    """`deadline_at` is on the loop's clock, None for a stream without one."""
+
+    _stream: GuardedStream
+
+    def __init__(
+        self,
+        stream: GuardedStream,
+        method: Method,
+        headers: CallHeaders,
+        *,
+        codec: CodecBase,
+        dispatch: _DispatchServerEvents,
+        deadline_at: float | None,
+    ) -> None:
+        super().__init__(
+            stream,
+            headers.path,
+            method.cardinality,
+            method.request_type,
+            method.reply_type,
+            codec=codec,
+            status_details_codec=None,
+            dispatch=dispatch,
+            user_agent=headers.user_agent,
+        )
+        self.call_metadata: Metadata = headers.metadata
+        self.deadline_at = deadline_at
+        self.draining = False
+        self.on_drain: Callable[[], None] | None = None
+
+    @property
+    def stream(self) -> GuardedStream:
+        return self._stream
+
+    @property
+    def buffer(self) -> MessageBuffer:
+        return self._stream.buffer
+
+    @property
+    def ended(self) -> bool:
+        """True when trailers went out: nothing more may."""
+        return self._send_trailing_metadata_done
+
+    def only(self, name: str) -> str | None:
+        """The one value of a metadata name; None when it is absent or given twice."""
+        values = self.call_metadata.getall(name, [])
+        return values[0] if len(values) == 1 and isinstance(values[0], str) else None
+
+    def drain(self) -> None:
+        """The server is stopping: streams from the caller are read no further; what was read is answered."""
+        self.draining = True
+        if self._cardinality.client_streaming:
+            self.buffer.interrupt()
+        if self.on_drain is not None:
+            self.on_drain()
+
+    async def read_one(self) -> bytes:
+        """The message of a unary call. Raises RefusalError when there is none or more than one."""
+        batch = await self.buffer.read_batch(2)
+        if len(batch) != 1:
+            raise RefusalError(
+                Status.INVALID_ARGUMENT, "no message" if not batch else "more than one message"
+            )
+        return batch[0]
+
+    async def recv_message(self) -> Any:
+        """For generated methods: the next message, None at the end of a stream of them."""
+        if not self._cardinality.client_streaming:
+            return self._codec.decode(await self.read_one(), self._recv_type)
+        batch = await self.buffer.read_batch(1)
+        return self._codec.decode(batch[0], self._recv_type) if batch else None
+
+    async def answer_once(self, packed: bytes) -> None:
+        """The whole of a unary answer, headers to trailers, in one write where the windows allow."""
+        data = framed(packed)
+        await self._stream.connection.write_ready.wait()
+        if not self._stream.closable:
+            return
+        if len(data) > self._stream.room():
+            await self.send_initial_metadata()
+            await self._stream.send_data(data)
+            await self.end(Status.OK)
+            return
+        connection = self._stream.connection
+        stream_id = cast(int, self._stream.id)
+        connection.h2.send_headers(stream_id, _OPENING)
+        connection.h2.send_data(stream_id, data)
+        connection.h2.send_headers(stream_id, [("grpc-status", "0")], end_stream=True)
+        self._send_initial_metadata_done = self._send_message_done = True
+        self._send_trailing_metadata_done = True
+        connection.flush()
+        connection.data_send_process()
+
+    async def end(self, status: Status, message: str | None = None, trailers: Headers | None = None) -> None:
+        """Send the trailers, once. A caller who has not half-closed is told to stop sending."""
+        if self.ended:
+            return
+        headers = [] if self._send_initial_metadata_done else list(_OPENING)
+        self._send_trailing_metadata_done = True
+        await send_end(self._stream, headers, status, message, trailers or [])
+
+
+async def send_end(
+    stream: GuardedStream, headers: Headers, status: Status, message: str | None, trailers: Headers
+) -> None:
+    """End a stream with a gRPC status; `headers` open it when nothing has. A stream already gone is fine."""
+    headers.append(("grpc-status", str(status.value)))
+    if message is not None:
+        headers.append(("grpc-message", encode_grpc_message(message)))
+    headers.extend(trailers)
+    await stream.connection.write_ready.wait()
+    if not stream.closable:
+        return
+    stream.connection.h2.send_headers(cast(int, stream.id), headers, end_stream=True)
+    if status is not Status.OK and stream.closable:
+        stream.reset_nowait()
+    stream.connection.flush()

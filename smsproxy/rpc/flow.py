@@ -1,0 +1,147 @@
+"""A guarded connection and its streams: flow control both ways, and writes without waiting.
+
+Receiving: a stream's window is refilled when its messages are taken, so a slowed stream slows its sender.
+The connection's window is refilled on arrival, so that one slowed campaign does not stop the calls that share
+its connection, until `max_held_bytes` of them all are held here. Refills go out a quarter of a window at a
+time. Sending: `room` and `write` let a hot stream write what fits now, and `on_writable` calls it back when
+more does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import cast
+
+from grpclib import protocol
+from grpclib.config import Configuration
+from grpclib.utils import Wrapper
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.settings import SettingCodes, Settings
+
+from smsproxy.rpc.buffer import MessageBuffer
+from smsproxy.rpc.options import RpcCounters, RpcOptions
+
+
+class GuardedH2(H2Connection):
+    """h2, but one stream too many is ours to refuse alone: h2 would end the whole connection."""
+
+    inbound_open = 0
+    """Streams the peer had open when its latest request came, that one not included."""
+
+    def __init__(self, config: H2Configuration, options: RpcOptions) -> None:
+        super().__init__(config)
+        self.local_settings = Settings(
+            client=False,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: options.max_streams_per_connection,
+                SettingCodes.MAX_HEADER_LIST_SIZE: options.max_header_list_bytes,
+                SettingCodes.INITIAL_WINDOW_SIZE: options.stream_window_bytes,
+            },
+        )
+        self.decoder.max_header_list_size = options.max_header_list_bytes
+
+    @property
+    def open_inbound_streams(self) -> int:
+        """Read by h2 once per new request, right before `value + 1 > limit` drops the connection.
+
+        The true value is kept for us; h2 sees one that never exceeds, not even a limit of 0.
+        """
+        self.inbound_open = super().open_inbound_streams
+        return -1
+
+
+class GuardedConnection(protocol.Connection):
+    """grpclib's connection with the receive window of our own."""
+
+    def __init__(
+        self,
+        connection: GuardedH2,
+        transport: asyncio.Transport,
+        *,
+        config: Configuration,
+        options: RpcOptions,
+        counters: RpcCounters,
+    ) -> None:
+        super().__init__(connection, transport, config=config)
+        self.h2 = connection
+        self.options = options
+        self.counters = counters
+        self.held = 0
+        self._owed = 0
+        self._refill = options.connection_window_bytes // 4
+
+    def __repr__(self) -> str:
+        return f"<GuardedConnection streams={len(self.h2.streams)} held={self.held} owed={self._owed}>"
+
+    def create_stream(self, *, stream_id: int | None = None, wrapper: Wrapper | None = None) -> GuardedStream:
+        return GuardedStream(self, self.h2, self._transport, stream_id=stream_id, wrapper=wrapper)
+
+    def received(self, size: int) -> None:
+        """`size` flow-controlled bytes came in and are held for a stream."""
+        self.held += size
+        self._owed += size
+        self._settle()
+
+    def taken(self, size: int) -> None:
+        """`size` of the held bytes are done with."""
+        self.held -= size
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._owed >= self._refill and self.held <= self.options.max_held_bytes and not self.is_closing():
+            owed, self._owed = self._owed, 0
+            self.h2.increment_flow_control_window(owed)
+            self.flush()
+
+
+class GuardedStream(protocol.Stream):
+    """grpclib's stream with a message buffer and synchronous writes."""
+
+    buffer: MessageBuffer  # type: ignore[assignment]  # takes the place of grpclib's byte buffer
+    connection: GuardedConnection
+    on_writable: Callable[[], None] | None = None
+    _owed = 0
+    _refill = 0
+
+    def init_stream(self, stream_id: int, connection: protocol.Connection) -> None:
+        guarded = cast(GuardedConnection, connection)
+        self.id = stream_id
+        self._refill = guarded.options.stream_window_bytes // 4
+        self.buffer = MessageBuffer(guarded.options.max_message_bytes, self._released)
+        guarded.streams_started += 1
+        self.created = guarded.last_stream_created = time.monotonic()
+
+    def _released(self, size: int) -> None:
+        self.connection.taken(size)
+        self._owed += size
+        if self._owed >= self._refill and self.closable:
+            owed, self._owed = self._owed, 0
+            self.connection.h2.increment_flow_control_window(owed, self.id)
+            self.connection.flush()
+
+    def padded(self, size: int) -> None:
+        """Padding of a DATA frame: flow-controlled, but nothing to keep."""
+        self._released(size)
+
+    def writable(self) -> None:
+        """The peer opened a window, or the socket drained."""
+        self.window_updated.set()
+        if self.on_writable is not None:
+            self.on_writable()
+
+    def room(self) -> int:
+        """Octets one DATA frame may carry now; 0 while the socket or the peer is full, or the stream gone."""
+        if not self.connection.write_ready.is_set() or not self.closable:
+            return 0
+        h2 = self.connection.h2
+        return min(h2.local_flow_control_window(cast(int, self.id)), h2.max_outbound_frame_size)
+
+    def write(self, data: bytes) -> None:
+        """Send one DATA frame of at most `room` octets."""
+        connection = self.connection
+        connection.h2.send_data(cast(int, self.id), data)
+        connection.flush()
+        connection.data_send_process()

@@ -1,0 +1,94 @@
+"""Spec §2.1's table in one place: how an end of a request is told on a unary call.
+
+On a stream every end is told in band, so the stream needs none of this but for its own end. `RefusalError` is
+the one exception by which anything of this package ends a call with a gRPC status.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+import structlog
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
+from smsproxy.domain.errors import (
+    ForbiddenError,
+    NotFoundError,
+    ProductError,
+    StoreUnavailableError,
+    UnauthenticatedError,
+)
+from smsproxy.domain.outcome import Answer
+from smsproxy.domain.outcome import Status as AnswerStatus
+
+log = structlog.get_logger("smsproxy.rpc")
+
+DRAINING = "draining: requests without an answer were not sent"
+
+# None: told in the response itself, with the gRPC status OK.
+UNARY_STATUS: dict[AnswerStatus, Status | None] = {
+    AnswerStatus.SUBMITTED: None,
+    AnswerStatus.DAILY_CP: None,
+    AnswerStatus.WEEKLY_CP: None,
+    AnswerStatus.DUPLICATE: None,
+    AnswerStatus.BLACKLIST: None,
+    AnswerStatus.REJECTED: None,
+    AnswerStatus.UNKNOWN: None,
+    AnswerStatus.INVALID: Status.INVALID_ARGUMENT,
+    AnswerStatus.UNAUTHENTICATED: Status.UNAUTHENTICATED,
+    AnswerStatus.FORBIDDEN: Status.PERMISSION_DENIED,
+    AnswerStatus.NO_ROUTE: Status.NOT_FOUND,
+    AnswerStatus.RATE_LIMITED: Status.RESOURCE_EXHAUSTED,
+    AnswerStatus.UNAVAILABLE: Status.UNAVAILABLE,
+    AnswerStatus.EXPIRED: Status.DEADLINE_EXCEEDED,
+    AnswerStatus.INTERNAL: Status.INTERNAL,
+}
+
+_PRODUCT_ERRORS: dict[type[ProductError], Status] = {
+    UnauthenticatedError: Status.UNAUTHENTICATED,
+    ForbiddenError: Status.PERMISSION_DENIED,
+    NotFoundError: Status.NOT_FOUND,
+    StoreUnavailableError: Status.UNAVAILABLE,
+}
+
+
+class RefusalError(GRPCError):
+    """Ends a call with `status`. `trailers` go beside grpc-status and grpc-message as they are."""
+
+    def __init__(
+        self,
+        status: Status,
+        message: str,
+        trailers: tuple[tuple[str, str], ...] = (),
+        http_status: int = 200,
+    ) -> None:
+        super().__init__(status, message)
+        self.trailers = trailers
+        self.http_status = http_status
+
+
+def refusal_of_answer(answer: Answer) -> RefusalError | None:
+    """How a unary call tells this end, or None when the response itself does."""
+    status = UNARY_STATUS[answer.status]
+    if status is None:
+        return None
+    trailers: tuple[tuple[str, str], ...] = ()
+    if answer.retry_after_ms:
+        trailers = (("retry-after-ms", str(answer.retry_after_ms)),)
+    return RefusalError(status, answer.error or answer.status.value, trailers)
+
+
+def refusal_of_error(error: ProductError) -> RefusalError:
+    """How a call tells an error of the core. An error without a row here is internal."""
+    for kind, status in _PRODUCT_ERRORS.items():
+        if isinstance(error, kind):
+            return RefusalError(status, str(error) or kind.__name__)
+    return RefusalError(Status.INTERNAL, internal_error(error))
+
+
+def internal_error(error: BaseException) -> str:
+    """Log what happened and give the text for the caller: an id that the log also has, nothing else."""
+    error_id = secrets.token_hex(6)
+    log.error("rpc_internal_error", error_id=error_id, exc_info=error)
+    return f"internal error {error_id}"

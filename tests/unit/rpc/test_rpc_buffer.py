@@ -1,0 +1,150 @@
+"""The message buffer: whole messages out of any cut of the octets, bounds at the prefix, honest windows."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+
+import pytest
+from grpclib.const import Status
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smsproxy.rpc.buffer import MessageBuffer
+from smsproxy.rpc.status import RefusalError
+
+MAX = 100
+
+
+def framed(data: bytes, flag: int = 0) -> bytes:
+    return struct.pack(">BI", flag, len(data)) + data
+
+
+class Released:
+    """Counts the octets a buffer is done with."""
+
+    def __init__(self) -> None:
+        self.octets = 0
+
+    def __call__(self, size: int) -> None:
+        self.octets += size
+
+
+def a_buffer() -> tuple[MessageBuffer, Released]:
+    released = Released()
+    return MessageBuffer(MAX, released), released
+
+
+async def all_of(buffer: MessageBuffer, batch: int = 3) -> list[bytes]:
+    taken: list[bytes] = []
+    while got := await buffer.read_batch(batch):
+        assert len(got) <= batch
+        taken += got
+    return taken
+
+
+@given(st.lists(st.binary(max_size=MAX), max_size=12), st.data())
+def test_messages_come_out_whole_however_the_octets_are_cut(
+    messages: list[bytes], data: st.DataObject
+) -> None:
+    async def run() -> None:
+        buffer, released = a_buffer()
+        octets = b"".join(map(framed, messages))
+        cuts = sorted(data.draw(st.lists(st.integers(0, len(octets)), max_size=20)))
+        for start, stop in zip([0, *cuts], [*cuts, len(octets)], strict=True):
+            buffer.add(octets[start:stop])
+        assert released.octets == 0  # nothing is released before it is taken
+        buffer.eof()
+        assert await all_of(buffer) == messages
+        assert released.octets == len(octets)
+
+    asyncio.run(run())
+
+
+async def test_one_octet_at_a_time_is_one_message() -> None:
+    buffer, _ = a_buffer()
+    for octet in framed(b"hello"):
+        assert not buffer.readable
+        buffer.add(bytes([octet]))
+        buffer.add(b"")  # empty DATA is legal anywhere
+    assert await buffer.read_batch(9) == [b"hello"]
+
+
+async def test_a_waiting_reader_gets_what_arrives() -> None:
+    buffer, _ = a_buffer()
+    reader = asyncio.create_task(buffer.read_batch(9))
+    await asyncio.sleep(0)
+    buffer.add(framed(b"a") + framed(b"b") + b"\0\0")
+    assert await reader == [b"a", b"b"]
+    assert repr(buffer) == "<MessageBuffer messages=0 partial=2 eof=False>"
+
+
+@pytest.mark.parametrize(
+    ("bad", "status", "text"),
+    [
+        (struct.pack(">BI", 0, MAX + 1), Status.RESOURCE_EXHAUSTED, "message is larger than 100 bytes"),
+        (struct.pack(">BI", 0, 0xFFFFFFFF), Status.RESOURCE_EXHAUSTED, "message is larger than 100 bytes"),
+        (framed(b"x", flag=1), Status.UNIMPLEMENTED, "compressed messages are not supported"),
+        (framed(b"x", flag=7), Status.INVALID_ARGUMENT, "bad compressed flag"),
+    ],
+)
+async def test_a_bad_message_is_refused_at_its_prefix_after_those_before_it(
+    bad: bytes, status: Status, text: str
+) -> None:
+    buffer, released = a_buffer()
+    octets = framed(b"good") + bad
+    buffer.add(octets)
+    buffer.add(b"much more of it")
+    buffer.eof()
+    assert await buffer.read_batch(9) == [b"good"]
+    for _ in range(2):
+        with pytest.raises(RefusalError) as refused:
+            await buffer.read_batch(9)
+        assert (refused.value.status, refused.value.message) == (status, text)
+    assert released.octets == len(octets) + len(b"much more of it")
+
+
+async def test_compression_is_refused_with_what_we_accept() -> None:
+    buffer, _ = a_buffer()
+    buffer.add(framed(b"x", flag=1))
+    with pytest.raises(RefusalError) as refused:
+        await buffer.read_batch(1)
+    assert refused.value.trailers == (("grpc-accept-encoding", "identity"),)
+
+
+async def test_the_largest_message_is_taken() -> None:
+    buffer, _ = a_buffer()
+    buffer.add(framed(b"x" * MAX))
+    assert await buffer.read_batch(1) == [b"x" * MAX]
+
+
+@pytest.mark.parametrize("kept", [1, 4, 5, 7])
+async def test_a_message_cut_by_the_end_of_the_stream_is_invalid(kept: int) -> None:
+    buffer, _ = a_buffer()
+    buffer.add(framed(b"one") + framed(b"two")[:kept])
+    buffer.eof()
+    assert await buffer.read_batch(9) == [b"one"]
+    with pytest.raises(RefusalError) as refused:
+        await buffer.read_batch(9)
+    assert refused.value.status is Status.INVALID_ARGUMENT
+
+
+async def test_interrupt_ends_reading_and_leaves_what_was_not_taken() -> None:
+    buffer, released = a_buffer()
+    waiting = asyncio.create_task(buffer.read_batch(1))
+    await asyncio.sleep(0)
+    buffer.interrupt()
+    assert await waiting == []
+    buffer.add(framed(b"late"))
+    assert await buffer.read_batch(1) == []
+    assert released.octets == len(framed(b"late"))
+
+
+async def test_close_hands_back_every_octet_once() -> None:
+    buffer, released = a_buffer()
+    octets = framed(b"one") + framed(b"two") + b"\0\0\0"
+    buffer.add(octets)
+    assert await buffer.read_batch(1) == [b"one"]
+    buffer.close()
+    buffer.close()
+    assert released.octets == len(octets)
