@@ -1,0 +1,68 @@
+"""What the bench can measure, as data: a row is echo against pipeline under one load.
+
+`load` are arguments of tests.bench.load for both sides, `settings` go over the daemon's (daemon.py);
+"{redis}" in a text becomes the URL of a server that the bench starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+TWO_SEGMENTS = "Two segments of one message, so that splitting, joining and two receipts are paid for. " * 3
+_CAMPAIGN = ("--connections", "2", "--streams", "4", "--window", "500")
+_CP1 = (*_CAMPAIGN, "--strategy", "cp1")
+_UNARY = ("--unary", "--streams", "1", "--window", "100")
+_LIMITED = {
+    "limits": {"process_rate_per_s": 1_000_000},
+    "apps": {"1": {"rate_per_s": 1_000_000}},
+    "links": {"100": {"rate_per_s": 1_000_000}},
+}
+_NO_RECEIPTS = {"links": {"100": {"registered_delivery": "none"}}}
+_REDIS = _LIMITED | {
+    "limits": {"process_rate_per_s": 1_000_000, "redis_url": "{redis}"},
+    "policy": {"engine": "redis", "url": "{redis}"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One comparison. `messages_share` scales the messages of a round where a row is slow by nature."""
+
+    name: str
+    what: str
+    load: tuple[str, ...] = _CAMPAIGN
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    segments: int = 1
+    receipts: bool = True
+    tls: bool = False
+    messages_share: float = 1.0
+
+    @property
+    def redis(self) -> bool:
+        """Whether the row needs a Redis-compatible server."""
+        return "{redis}" in str(self.settings)
+
+
+ROWS = (
+    Row("stream", "4 streams, one segment, receipts, embedded store"),
+    Row("transaction_ids", "as stream, a transaction_id in every request", (*_CAMPAIGN, "--transaction-ids")),
+    Row("receipts_off", "as stream, no receipts", settings=_NO_RECEIPTS, receipts=False),
+    Row("policy", "as stream, strategy cp1", _CP1),
+    Row("limited", "as stream, cp1 and all limits set, in process", _CP1, _LIMITED),
+    Row("redis", "as stream, cp1 and all limits set, over Redis", _CP1, _REDIS),
+    Row("multipart", "as stream, two segments", (*_CAMPAIGN, "--text", TWO_SEGMENTS[:240]), segments=2),
+    Row("tls", "as stream, TLS on the gRPC port", tls=True),
+    Row("unary", "SendMessage, 100 calls open", _UNARY, messages_share=0.2),
+)
+
+
+def chosen(names: str) -> list[Row]:
+    """Rows by comma-separated names, or all. Raises ValueError that names the unknown ones."""
+    known = {row.name: row for row in ROWS}
+    wanted = list(known) if names == "all" else names.split(",")
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ValueError(f"no such row: {', '.join(unknown)}; there are {', '.join(known)}")
+    return [known[name] for name in wanted]

@@ -1,0 +1,193 @@
+"""The two sides of a row: the echo and the pipeline, each a pinned server that is driven round by round.
+
+A round is valid only if every message was answered with success; for the pipeline also if the SMSC got
+exactly one submit_sm per segment and every receipt was answered ok. Else BenchError, and there is no
+figure.
+"""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.bench import daemon
+from tests.bench.procs import BenchError, Child
+from tests.bench.rows import Row
+
+_START_S = 30.0
+_ROUND_S = 180.0
+_SETTLE_S = 60.0
+_SETTLE_POLL_S = 0.05
+_QUIET_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One measured round; `settled_per_s` counts to the last receipt's answer, shares are of a core."""
+
+    messages_per_s: float
+    settled_per_s: float
+    wall_s: float
+    p50_ms: float
+    p99_ms: float
+    server_cpu_us: float
+    server_cpu_share: float
+    load_cpu_us: float
+    load_cpu_share: float
+    smsc_cpu_share: float
+    rss_mib: float
+
+
+class EchoSide:
+    """The bare grpclib echo."""
+
+    def __init__(self, row: Row, core: int | None, directory: Path) -> None:
+        self._row, self._directory = row, directory
+        arguments = ["tests.bench.echo"]
+        self._load: list[str] = []
+        if row.tls:
+            pem = daemon.make_certificate(directory)
+            arguments += ["--tls-cert", str(pem), "--tls-key", str(pem.with_suffix(".key"))]
+            self._load = ["--tls-ca", str(pem)]
+        self._server = Child("echo", arguments, core=core, directory=directory)
+
+    def start(self) -> None:
+        self._load += ["--target", self._server.json_line(_START_S)["listening"]]
+
+    def round(self, messages: int, first: int) -> Round:
+        cpu_s = self._server.cpu_s()
+        report = run_load(self._row, self._load, messages, first, self._directory, self._server)
+        cpu_s = self._server.cpu_s() - cpu_s
+        return _round(report, cpu_s, self._server.rss_mib(), smsc_cpu_s=0.0)
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+class PipelineSide:
+    """The daemon with the embedded store, and the SMSC behind it."""
+
+    def __init__(self, row: Row, core: int | None, directory: Path, redis_url: str) -> None:
+        self._row, self._core, self._directory, self._redis_url = row, core, directory, redis_url
+        self._smsc = Child("smsc", ["tests.bench.fast_smsc", "--receipts"], core=None, directory=directory)
+        self._daemon: Child | None = None
+        self._load: list[str] = []
+
+    def start(self) -> None:
+        """Start the daemon and wait until it is ready and bound."""
+        smsc = self._smsc.json_line(_START_S)["listening"]
+        row = self._row
+        files = daemon.prepare(self._directory, smsc, row.settings, tls=row.tls, redis_url=self._redis_url)
+        arguments = ["smsproxy", "run", "--config", str(files.config)]
+        self._daemon = Child("daemon", arguments, core=self._core, directory=self._directory)
+        self._daemon.wait_for(lambda: _is_ready(files.http), _START_S, "is not ready")
+        self._daemon.wait_for(lambda: self._smsc_counts()["binds"] > 0, _START_S, "has not bound")
+        (self._directory / "token").write_text(files.token)
+        self._load = ["--target", files.grpc, "--token", f"@{self._directory / 'token'}"]
+        self._load += ["--app-id", str(daemon.APP_ID), "--esme", str(daemon.LINK_ID)]
+        if files.certificate is not None:
+            self._load += ["--tls-ca", str(files.certificate)]
+
+    def round(self, messages: int, first: int) -> Round:
+        assert self._daemon is not None
+        before = self._smsc_counts()
+        cpu_s = self._daemon.cpu_s()
+        report = run_load(self._row, self._load, messages, first, self._directory, self._daemon)
+        after = self._settled(before, messages * self._row.segments)
+        self._daemon.wait_until_quiet(_QUIET_S)  # its aftermath is its own cost, not the next echo's
+        cpu_s = self._daemon.cpu_s() - cpu_s
+        return _round(
+            report,
+            cpu_s,
+            self._daemon.rss_mib(),
+            smsc_cpu_s=after["cpu_s"] - before["cpu_s"],
+            receipts_end_at=after["last_receipt_answered_at"],
+        )
+
+    def stop(self) -> None:
+        if self._daemon is not None:
+            self._daemon.stop()
+        self._smsc.stop()
+
+    def _smsc_counts(self) -> dict[str, Any]:
+        self._smsc.signal(signal.SIGUSR1)
+        return self._smsc.json_line(_START_S)
+
+    def _settled(self, before: dict[str, Any], segments: int) -> dict[str, Any]:
+        """Wait until each receipt is answered. Raises BenchError if that fails or the counts are wrong."""
+        deadline = time.monotonic() + _SETTLE_S
+        while True:
+            after = self._smsc_counts()
+            change = {key: after[key] - before[key] for key in after}
+            if change["receipts_answered"] >= change["receipts_sent"]:
+                break
+            if time.monotonic() > deadline:
+                raise BenchError(
+                    f"receipts are still unanswered {_SETTLE_S:.0f} s after the answers: {change}"
+                )
+            time.sleep(_SETTLE_POLL_S)
+        wanted = {
+            "submits": segments,
+            "receipts_sent": segments if self._row.receipts else 0,
+            "receipts_refused": 0,
+            "receipts_lost": 0,
+            "bad_pdus": 0,
+        }
+        wrong = {key: f"{change[key]}, not {count}" for key, count in wanted.items() if change[key] != count}
+        if wrong:
+            raise BenchError(f"all answers were successes, but the SMSC counted {wrong}")
+        return after
+
+
+def run_load(
+    row: Row, target: list[str], messages: int, first: int, directory: Path, server: Child
+) -> dict[str, Any]:
+    """One load process from start to end; its report. Raises BenchError unless all succeeded."""
+    arguments = ["tests.bench.load", "--json", "--messages", str(messages), "--first", str(first)]
+    arguments += ["--timeout-s", str(_ROUND_S), *row.load, *target]
+    load = Child("load", arguments, core=None, directory=directory)
+    try:
+        report = load.json_line(_ROUND_S + _START_S)
+        load.exit_code(_START_S)
+    finally:
+        load.stop()
+    if report["succeeded"] != messages or report["problems"]:
+        raise BenchError(
+            f"{report['succeeded']} of {messages} messages succeeded, {report['answered']} were answered\n"
+            f"failures: {report['failures']}\nproblems: {report['problems']}\n{server.log_end()}"
+        )
+    return report
+
+
+def _round(
+    report: dict[str, Any], cpu_s: float, rss_mib: float, *, smsc_cpu_s: float, receipts_end_at: float = 0.0
+) -> Round:
+    messages, started_at = report["messages"], report["first_send_at"]
+    wall_s = report["last_answer_at"] - started_at
+    settled_s = max(report["last_answer_at"], receipts_end_at) - started_at
+    return Round(
+        messages_per_s=round(messages / wall_s),
+        settled_per_s=round(messages / settled_s),
+        wall_s=round(wall_s, 3),
+        p50_ms=report["p50_ms"],
+        p99_ms=report["p99_ms"],
+        server_cpu_us=round(cpu_s / messages * 1e6, 1),
+        server_cpu_share=round(cpu_s / settled_s, 3),
+        load_cpu_us=report["cpu_us_per_message"],
+        load_cpu_share=round(report["cpu_s"] / wall_s, 3),
+        smsc_cpu_share=round(smsc_cpu_s / settled_s, 3),
+        rss_mib=rss_mib,
+    )
+
+
+def _is_ready(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{address}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (http.client.HTTPException, OSError):  # not listening yet, or 503
+        return False

@@ -1,0 +1,95 @@
+"""What a load run has seen: counts, failures in words, sampled latencies. Filled by the drivers, read by
+load.py.
+
+An answer is a success by its first two octets: SmsResponse field 1, `bool success = true`, is 08 01 and
+every serializer writes fields in order. Only failures are decoded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from tests.bench.messages import message_class
+
+SUCCESS = b"\x08\x01"
+SAMPLE_EVERY = 64
+_MAX_TEXTS = 5
+
+
+class Tally:
+    """Counts of one run over all its connections."""
+
+    def __init__(self, messages: int) -> None:
+        self.messages = messages
+        self.answered = 0
+        self.succeeded = 0
+        self.failures: Counter[str] = Counter()
+        self.problems: Counter[str] = Counter()
+        self.latencies_s: list[float] = []
+        self.first_send_at = 0.0
+        self.last_answer_at = 0.0
+        self._cpu_started_s = 0.0
+        self.cpu_s = 0.0
+
+    def __repr__(self) -> str:
+        return (
+            f"<Tally {self.succeeded}/{self.answered}/{self.messages} problems={sum(self.problems.values())}>"
+        )
+
+    def started(self) -> None:
+        """The first message is about to be sent (idempotent)."""
+        if not self.first_send_at:
+            self._cpu_started_s = time.process_time()
+            self.first_send_at = time.monotonic()
+
+    def finished(self) -> None:
+        """The last stream has ended."""
+        self.cpu_s = time.process_time() - self._cpu_started_s
+
+    def refused(self, wire: bytes) -> None:
+        """One answer that does not begin with success."""
+        try:
+            answer: Any = message_class("SmsResponse").FromString(wire)
+        except DecodeError:
+            self._count(self.failures, "an undecodable SmsResponse")
+            return
+        if answer.success:  # another field came first: legal, only never seen
+            self.succeeded += 1
+        else:
+            self._count(self.failures, f"{answer.status or 'no status'}: {answer.error}")
+
+    def problem(self, text: str) -> None:
+        """A stream or a connection ended badly."""
+        self._count(self.problems, text)
+
+    def _count(self, counter: Counter[str], text: str) -> None:
+        counter[text if text in counter or len(counter) < _MAX_TEXTS else "others"] += 1
+
+    def percentile_ms(self, share: float) -> float:
+        """Latency in ms that `share` of the samples do not exceed; 0.0 without samples."""
+        ordered = sorted(self.latencies_s)
+        return round(ordered[int(share * (len(ordered) - 1))] * 1000, 3) if ordered else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """The report of the run; times are CLOCK_MONOTONIC seconds, comparable over processes."""
+        wall_s = max(self.last_answer_at - self.first_send_at, 0.0)
+        return {
+            "messages": self.messages,
+            "answered": self.answered,
+            "succeeded": self.succeeded,
+            "failures": dict(self.failures),
+            "problems": dict(self.problems),
+            "wall_s": round(wall_s, 4),
+            "messages_per_s": round(self.answered / wall_s) if wall_s else 0,
+            "cpu_s": round(self.cpu_s, 4),
+            "cpu_us_per_message": round(self.cpu_s / max(self.answered, 1) * 1e6, 2),
+            "p50_ms": self.percentile_ms(0.50),
+            "p99_ms": self.percentile_ms(0.99),
+            "max_ms": self.percentile_ms(1.0),
+            "first_send_at": self.first_send_at,
+            "last_answer_at": self.last_answer_at,
+        }
