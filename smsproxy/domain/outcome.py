@@ -64,6 +64,13 @@ class Refused:
     """The SMSC answered with an error status: it does not have the segment."""
 
     command_status: int
+    text: str
+    """As operators know it: ``ESME_RINVDSTADR 0x0000000B``."""
+    throttled: bool = False
+    """The SMSC said "slow down" as often as we were willing to ask."""
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)

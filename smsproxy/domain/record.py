@@ -86,6 +86,21 @@ class MessageRecord:
     """When the intent was written, right before the first octet could leave."""
     segments: list[SegmentRecord] = field(default_factory=list)
     receipts_expected: bool = True
+    last_receipt_settles_all: bool = False
+    """The link asked only for the last segment's receipt; what it says holds for every accepted segment."""
+    generation: int = 0
+    """The store's handle of this record, for a compare-and-set takeover."""
+
+    def spread_last_receipt(self) -> None:
+        """Apply the last segment's receipt to its siblings where the link asked for that one alone."""
+        last = self.segments[-1]
+        if not self.last_receipt_settles_all or last.state not in FINAL:
+            return
+        for segment in self.segments:
+            if segment.state is SegmentState.SUBMITTED:
+                segment.state = last.state
+                segment.reason = last.reason
+                segment.updated_at = last.updated_at
 
     @property
     def status(self) -> SegmentState:

@@ -1,0 +1,27 @@
+"""`smsproxy run`: the daemon in the foreground, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from pathlib import Path
+
+from smsproxy.aio.loop import loop_factory
+from smsproxy.lifecycle import StartError, serve
+from smsproxy.obs import log
+from smsproxy.settings import Settings
+
+
+def run(settings: Settings, config: Path) -> int:
+    """The exit code: 0 drained, 1 something was cut off, 2 could not start."""
+    log.configure(human=sys.stderr.isatty())
+    for warning in settings.warnings:
+        log.get_log("smsproxy").warning("config_warning", warning=str(warning))
+    gc.freeze()  # what was loaded until here lives for ever: the collector need not look at it
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            return 0 if runner.run(serve(settings, config)) else 1
+    except StartError as error:
+        print(f"smsproxy: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,126 @@
+"""What links and the pipeline know of one another.
+
+The pipeline offers a `Submission` to a link. The link grants it places (token, then window slot), tells
+`LinkEvents.granted`, and after the pipeline has stored the intent, `Link.write` puts the segments on the
+wire. So an intent exists only for what is about to be written (spec §4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from smsproxy.domain.address import Address
+from smsproxy.domain.outcome import SegmentOutcome
+from smsproxy.domain.receipt import Receipt
+from smsproxy.settings import LinkSettings
+from smsproxy.text.segmentation import SegmentedText, TextOptions
+
+
+class Slot(Protocol):
+    """A reserved place in one session's window."""
+
+    @property
+    def bound(self) -> bool: ...
+
+    def unreserve(self) -> None:
+        """Give the place back."""
+        ...
+
+    def submit(self, body: bytes, owner: object) -> None:
+        """Write one submit_sm into the place."""
+        ...
+
+
+class Submission(Protocol):
+    """A message as a link sees it. Slots are granted to its segments in order."""
+
+    @property
+    def fair_key(self) -> tuple[int, str]:
+        """Waiters are served round-robin over these (spec §4)."""
+        ...
+
+    source: Address
+    destination: Address
+    text: SegmentedText
+    reference: int
+    """Concatenation reference of all its segments."""
+    slots: list[Slot]
+    """One for every segment that may be written; the link appends."""
+    written: int
+    """Segments handed to the socket so far."""
+    stopped: bool
+    """A refusal is known: no further segment may be granted or written (spec §2.4)."""
+
+
+Answered = tuple[Submission, int, SegmentOutcome]
+"""(message, segment number from 1, how it ended)"""
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A receipt that waits for its answer: `answer(True)` once stored, `answer(False)` for "repeat it"."""
+
+    receipt: Receipt
+    answer: Callable[[bool], None]
+
+
+class Offer(Enum):
+    """What a link did with an offered message."""
+
+    GRANTED = auto()
+    WAITING = auto()
+    FULL = auto()
+    UNBOUND = auto()
+
+
+class Shaper(Protocol):
+    """A link's rate: one token a segment. Times are nanoseconds of the monotonic clock."""
+
+    def take(self, now_ns: int, n: int = 1) -> int:
+        """0: taken. Else how long until it could be."""
+        ...
+
+    def wait(self, now_ns: int, n: int = 1) -> int:
+        """As take, but takes nothing."""
+        ...
+
+
+class LinkEvents(Protocol):
+    """What links tell the pipeline, in batches as they come off the wire. Plain functions."""
+
+    def granted(self, link_id: int, submission: Submission) -> None:
+        """A further slot was granted. Once the intent is stored, the pipeline calls `Link.write`."""
+        ...
+
+    def answered(self, answers: list[Answered]) -> None:
+        """Segments ended."""
+        ...
+
+    def answered_late(self, answers: list[Answered]) -> None:
+        """Segments that had been in doubt were answered after all."""
+        ...
+
+    def received(self, deliveries: list[Delivery]) -> None:
+        """Receipts to store, then to answer."""
+        ...
+
+    def abandoned(self, submission: Submission) -> None:
+        """The link went down while this waited: nothing of it was written, its intent was not asked for."""
+        ...
+
+
+def text_options(settings: LinkSettings, max_segments: int) -> TextOptions:
+    """How this link writes texts (spec §2.4)."""
+    return TextOptions(
+        max_segments=max_segments,
+        long_messages=settings.long_messages,
+        gsm7_data_coding=settings.gsm7_data_coding,
+        ucs2_data_coding=settings.ucs2_data_coding,
+        latin1=settings.latin1,
+        latin1_data_coding=settings.latin1_data_coding,
+        national_shift=settings.national_shift,
+        transliterate=settings.transliterate,
+    )

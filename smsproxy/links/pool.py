@@ -1,0 +1,78 @@
+"""Links by id, pools of links, and the one synchronous function that chooses: `Directory.pick` (spec §4).
+
+A pool has no rate of its own: smooth weighted round-robin over the members that are bound and have a token
+and a slot now; if none has, the one that is free soonest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from smsproxy.links.link import Link
+from smsproxy.text.segmentation import TextOptions
+
+
+@dataclass(slots=True)
+class Member:
+    """A link in a pool. `current` is the smooth round-robin's running weight."""
+
+    link: Link
+    weight: int
+    current: int = 0
+
+
+@dataclass(slots=True)
+class LinkPool:
+    """A named group of links."""
+
+    pool_id: int
+    members: list[Member] = field(default_factory=list)
+
+    def pick(self) -> Link | None:
+        """The member for the next message, None when none is bound."""
+        bound = [member for member in self.members if member.link.bound]
+        if not bound:
+            return None
+        free = [member for member in bound if member.link.free_now()]
+        if not free:
+            return min(bound, key=lambda member: member.link.expected_wait_s()).link
+        for member in free:
+            member.current += member.weight
+        chosen = max(free, key=lambda member: member.current)
+        chosen.current -= sum(member.weight for member in free)
+        return chosen.link
+
+
+class Directory:
+    """Every link and pool of this instance, by the id callers use."""
+
+    def __init__(self) -> None:
+        self.links: dict[int, Link] = {}
+        self.pools: dict[int, LinkPool] = {}
+
+    def knows(self, route_id: int) -> bool:
+        return route_id in self.links or route_id in self.pools
+
+    def link(self, link_id: int) -> Link | None:
+        """The link of exactly this id."""
+        return self.links.get(link_id)
+
+    def members(self, route_id: int) -> list[Link]:
+        """The link itself, or the members of the pool; empty for an unknown id."""
+        if route_id in self.links:
+            return [self.links[route_id]]
+        pool = self.pools.get(route_id)
+        return [member.link for member in pool.members] if pool else []
+
+    def pick(self, route_id: int) -> Link | None:
+        """The link that the next message for `route_id` should take, None when none is bound."""
+        link = self.links.get(route_id)
+        if link is not None:
+            return link if link.bound else None
+        pool = self.pools.get(route_id)
+        return pool.pick() if pool else None
+
+    def text_options(self, route_id: int) -> list[TextOptions]:
+        """The distinct text settings a message for `route_id` may meet."""
+        distinct = dict.fromkeys(link.text_options for link in self.members(route_id))
+        return list(distinct)

@@ -1,0 +1,75 @@
+"""The waiting room of a link: served round-robin over callers, first-come within each (spec §4).
+
+So an OTP never queues behind a campaign. Pure: no clock, no loop.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+
+class FairQueue(Generic[K, T]):
+    """Items under keys; every key gets one turn in a round. All operations are O(1) but `ahead`."""
+
+    __slots__ = ("_lines", "_size", "_turns")
+
+    def __init__(self) -> None:
+        self._lines: dict[K, OrderedDict[T, None]] = {}
+        self._turns: deque[K] = deque()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def push(self, key: K, item: T) -> None:
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = OrderedDict()
+            self._turns.append(key)
+        line[item] = None
+        self._size += 1
+
+    def head(self) -> T | None:
+        """The item whose turn it is; it stays."""
+        while self._turns:
+            line = self._lines[self._turns[0]]
+            if line:
+                return next(iter(line))
+            del self._lines[self._turns.popleft()]
+        return None
+
+    def pop(self) -> T:
+        """Take the head out and give the turn to the next key. Raises IndexError when empty."""
+        if self.head() is None:
+            raise IndexError("pop from an empty waiting room")
+        key = self._turns[0]
+        item, _ = self._lines[key].popitem(last=False)
+        self._size -= 1
+        self._turns.rotate(-1)
+        return item
+
+    def remove(self, key: K, item: T) -> bool:
+        """Take one waiter out of the middle; False when it does not wait."""
+        line = self._lines.get(key)
+        if line is None or item not in line:
+            return False
+        del line[item]
+        self._size -= 1
+        return True
+
+    def ahead(self, key: K) -> int:
+        """How many items would be served before a new one under `key`."""
+        own = len(self._lines.get(key, ()))
+        return own + sum(min(len(line), own + 1) for other, line in self._lines.items() if other != key)
+
+    def drain(self) -> list[T]:
+        """Take everybody out, in the order they would have been served."""
+        items = [self.pop() for _ in range(self._size)]
+        self._lines.clear()
+        self._turns.clear()
+        return items

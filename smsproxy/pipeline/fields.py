@@ -1,0 +1,81 @@
+"""The field rules of spec §2.5: normalise in place, or name the field and the rule it breaks. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from smsproxy.domain.address import NPI_ISDN, NPI_UNKNOWN, TON_ALPHANUMERIC, TON_INTERNATIONAL, Address
+from smsproxy.domain.message import Message
+
+_TRANSACTION_ID = re.compile(r"[\x20-\x7e]{1,64}")
+_NUMBER = re.compile(r"[0-9]{1,20}")
+_INTERNATIONAL = re.compile(r"[0-9]{3,15}")
+_NAME = re.compile(r"[\x20-\x7e]{1,11}")
+
+
+def fault(message: Message) -> str:
+    """ "" when every field obeys its rule, else ``field: rule``. Strips the one allowed ``+``."""
+    if message.app_id <= 0:
+        return "app_id: required, must be positive"
+    if message.route_id <= 0:
+        return "esme: required, must be positive"
+    if message.transaction_id and not _TRANSACTION_ID.fullmatch(message.transaction_id):
+        return "transaction_id: must be 1 to 64 printable ASCII characters"
+    return _octets(message) or _saddr(message) or _daddr(message) or _text(message)
+
+
+def _octets(message: Message) -> str:
+    """TON and NPI are single octets on the wire; None means "not given"."""
+    if message.ston is message.snpi is message.dton is message.dnpi is None:
+        return ""
+    for name in ("ston", "snpi", "dton", "dnpi"):
+        value: int | None = getattr(message, name)
+        if value is not None and not 0 <= value <= 255:
+            return f"{name}: must be 0 to 255"
+    return ""
+
+
+def _saddr(message: Message) -> str:
+    saddr = message.saddr
+    if not saddr:
+        return "saddr: required"
+    if saddr[0] == "+" and _NUMBER.fullmatch(saddr, 1):
+        message.saddr = saddr[1:]
+        return ""
+    if _NUMBER.fullmatch(saddr) or _NAME.fullmatch(saddr):
+        return ""
+    return "saddr: must be 1 to 20 digits or 1 to 11 printable ASCII characters"
+
+
+def _daddr(message: Message) -> str:
+    daddr = message.daddr
+    if not daddr:
+        return "daddr: required"
+    if daddr[0] == "+":
+        daddr = message.daddr = daddr[1:]
+    if message.dton is None or message.dton == TON_INTERNATIONAL:
+        return "" if _INTERNATIONAL.fullmatch(daddr) else "daddr: must be 3 to 15 digits"
+    return "" if _NUMBER.fullmatch(daddr) else "daddr: must be 1 to 20 digits"
+
+
+def _text(message: Message) -> str:
+    if not message.text:
+        return "message: required"
+    if "\0" in message.text:
+        return "message: must not contain NUL"
+    if "\0" in message.strategy:
+        return "strategy: must not contain NUL"
+    return ""
+
+
+def source(message: Message) -> Address:
+    """An alphanumeric saddr with ston and snpi absent goes as 5/0; given values, 0 included, are kept."""
+    if message.ston is None and message.snpi is None and not message.saddr.isdigit():
+        return Address(TON_ALPHANUMERIC, NPI_UNKNOWN, message.saddr)
+    return Address(message.ston or 0, message.snpi or 0, message.saddr)
+
+
+def destination(message: Message) -> Address:
+    ton = TON_INTERNATIONAL if message.dton is None else message.dton
+    npi = NPI_ISDN if message.dnpi is None else message.dnpi
+    return Address(ton, npi, message.daddr)

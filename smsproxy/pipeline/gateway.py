@@ -1,0 +1,97 @@
+"""The core as doors see it: the pipeline plus what can be asked beside it (ports.Gateway)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from smsproxy.auth.base import Authenticator
+from smsproxy.domain.caller import Caller
+from smsproxy.domain.errors import ForbiddenError, NotFoundError
+from smsproxy.domain.ids import parse_id
+from smsproxy.domain.message import Message
+from smsproxy.domain.outcome import Answer
+from smsproxy.domain.record import MessageRecord
+from smsproxy.pipeline.base import Routes
+from smsproxy.pipeline.measure import measure
+from smsproxy.pipeline.pipeline import Pipeline
+from smsproxy.pipeline.ports import Lane, TextMeasure, Ticket
+from smsproxy.stores.base import Store
+from smsproxy.text.segmentation import TextOptions
+
+
+class Core:
+    """Implements ports.Gateway."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        store: Store,
+        routes: Routes,
+        authenticator: Authenticator,
+        *,
+        receipt_timeout_s: float,
+        default_text: TextOptions,
+    ) -> None:
+        self._pipeline = pipeline
+        self._store = store
+        self._routes = routes
+        self._authenticator = authenticator
+        self._receipt_timeout_s = receipt_timeout_s
+        self._default_text = default_text
+        self.started = False
+
+    @property
+    def ready(self) -> bool:
+        return self.started and not self._pipeline.draining
+
+    def authenticate(self, authorization: str | None, app_id: str | None) -> Caller:
+        return self._authenticator.authenticate(authorization, app_id, time.time())
+
+    def submit(
+        self,
+        message: Message,
+        caller: Caller,
+        lane: Lane,
+        reply: Callable[[int, Answer], None],
+        tag: int = 0,
+        deadline: float | None = None,
+    ) -> Ticket:
+        return self._pipeline.submit(message, caller, lane, reply, tag, deadline)
+
+    def link_status(self, caller: Caller, route_id: int) -> tuple[bool, str]:
+        self._check_route(caller, route_id)
+        members = self._routes.members(route_id)
+        for link in members:
+            if link.bound:
+                return True, link.smsc_system_id or link.settings.system_id
+        return False, members[0].settings.system_id if members else ""
+
+    def measure(self, caller: Caller, route_id: int, text: str) -> TextMeasure:
+        if not route_id:
+            return measure(text, [self._default_text])
+        self._check_route(caller, route_id)
+        return measure(text, self._routes.text_options(route_id))
+
+    async def message_info(self, caller: Caller, route_id: int, message_id: str) -> MessageRecord | None:
+        """Raises StoreUnavailableError."""
+        key = parse_id(message_id)
+        if key is None:
+            return None
+        (record,) = await self._store.find([key])
+        if record is None or record.app_id != caller.app_id:
+            return None
+        if record.link_id not in {link.link_id for link in self._routes.members(route_id)} | {route_id}:
+            return None
+        record.expire(time.time(), self._receipt_timeout_s)
+        return record
+
+    def link_bound(self, link_id: int) -> bool | None:
+        link = self._routes.link(link_id)
+        return None if link is None else link.bound
+
+    def _check_route(self, caller: Caller, route_id: int) -> None:
+        if not self._routes.knows(route_id):
+            raise NotFoundError(f"esme: no link or pool {route_id}")
+        if not caller.may_use(route_id):
+            raise ForbiddenError(f"esme: {route_id} is not allowed to the app")

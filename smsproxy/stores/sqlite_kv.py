@@ -1,0 +1,90 @@
+"""A key-value file for the embedded contact policy: `policy.base.KeyValue` on SQLite, with group commit.
+
+Beside the record store, in a file and thread of its own, so that neither waits for the other. (It meets the
+protocol by shape: stores and policy do not import one another.)
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from smsproxy.stores.sqlite_thread import SqliteThread
+
+R = TypeVar("R")
+
+_SCHEMA_VERSION = 1
+_PURGE_STEP = 100
+"""Expired keys dropped with each unit of work: the file shrinks as fast as it grows, without a sweep."""
+
+
+class SqliteTransaction:
+    """What a unit of work may do. Reads see its own writes."""
+
+    __slots__ = ("_connection", "_now")
+
+    def __init__(self, connection: sqlite3.Connection, now: float) -> None:
+        self._connection = connection
+        self._now = now
+
+    def get(self, key: bytes) -> bytes | None:
+        found = self._connection.execute(
+            "SELECT value FROM kv WHERE key = ? AND expires_at > ?", (key, self._now)
+        ).fetchone()
+        return None if found is None else bytes(found[0])
+
+    def put(self, key: bytes, value: bytes, expires_at: float) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO kv VALUES (?,?,?)", (key, value, expires_at))
+
+    def delete(self, key: bytes) -> None:
+        self._connection.execute("DELETE FROM kv WHERE key = ?", (key,))
+
+
+class SqliteKeyValue:
+    """One file. `clock` gives Unix seconds; it decides what has expired."""
+
+    def __init__(self, path: str | Path, clock: Callable[[], float]) -> None:
+        self._thread = SqliteThread(path, name="policy")
+        self._clock = clock
+
+    async def open(self) -> None:
+        """Raises StoreUnavailableError with one clear line."""
+        await self._thread.open(_prepare)
+
+    async def close(self) -> None:
+        await self._thread.close()
+
+    async def transact(self, work: Callable[[SqliteTransaction], R]) -> R:
+        """`work` in a transaction of its own within the next group commit; durable when this returns."""
+
+        def run(connection: sqlite3.Connection) -> R:
+            now = self._clock()
+            connection.execute(
+                "DELETE FROM kv WHERE key IN (SELECT key FROM kv WHERE expires_at <= ? LIMIT ?)",
+                (now, _PURGE_STEP),
+            )
+            connection.execute("SAVEPOINT work")
+            try:
+                result = work(SqliteTransaction(connection, now))
+            except BaseException:
+                connection.execute("ROLLBACK TO work")
+                raise
+            connection.execute("RELEASE work")
+            return result
+
+        return await self._thread.run(run)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        connection.execute(
+            "CREATE TABLE kv (key BLOB PRIMARY KEY, value BLOB NOT NULL, expires_at REAL NOT NULL)"
+            " WITHOUT ROWID"
+        )
+        connection.execute("CREATE INDEX kv_by_expiry ON kv (expires_at)")
+        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION:d}")
+    elif version != _SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"schema version {version}, this release knows {_SCHEMA_VERSION}")
