@@ -1,0 +1,1 @@
+"""The contact policy: who may be contacted how often, and who never (spec §5)."""

@@ -118,6 +118,8 @@ def explain(model: type[Section], detail: ErrorDetails) -> str:
             return f"must be {context['expected']}"
         case "string_too_long":
             return f"has at most {context['max_length']} characters, this one has {len(given)}"
+        case "too_short":  # the only lower bound of a length here is 1
+            return "must not be empty"
         case "too_long":
             return f"has at most {context['max_length']} entries, this one has {len(given)}"
         case _ if kind_of_error in _WANTED:

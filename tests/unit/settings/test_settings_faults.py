@@ -161,6 +161,7 @@ def test_an_operators_strategy_replaces_a_shipped_one_whole(tmp_path: Path) -> N
         (APP + 'public_key_file = "x"\n', "apps.1.secret", "secrets or a public key, not both"),
         (APP + 'name = "' + "x" * 65 + '"\n', "apps.1.name", "at most 64 characters"),
         ('[apps.1]\nsecret = 5\n', "apps.1.secret", "must be text"),
+        (APP + 'senders = [""]\n', "apps.1.senders.0", "must not be empty"),
     ],
 )  # fmt: skip
 def test_the_rule_is_in_the_fault(tmp_path: Path, text: str, key: str, part: str) -> None:

@@ -160,7 +160,8 @@ def test_another_tag_is_refused(tag: object) -> None:
     ("value", "octets"),
     [
         (0, b"\0"), (255, b"\xff"), (256, b"\1\0"), (65_536, b"\0\1\0\0"), (2**32 - 1, b"\xff" * 4),
-        ("", b""), ("abc", b"abc"), ("é", b"\xe9"), ("hex:0a0B", b"\x0a\x0b"), ("hex:", b""), (b"raw", b"raw"),
+        ("", b""), ("abc", b"abc"), ("é", b"\xe9"), ("hex:0a0B", b"\x0a\x0b"), ("hex:", b""),
+        (b"raw", b"raw"),
     ],
 )  # fmt: skip
 def test_a_tlv_value_is_an_integer_text_or_octets(value: object, octets: bytes) -> None:
