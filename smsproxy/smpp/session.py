@@ -2,7 +2,7 @@
 
 The driver owns TCP and the clock. It calls `start`, feeds what it reads to `receive` and calls `tick` at
 `next_tick()`; after each it writes `data_to_send()` and acts on the events. When it was held up, it reads
-before it ticks: an answer that waits in the socket is no silence. All times are seconds of one monotonic clock.
+before it ticks: an answer that waits in the socket is no silence. Times are seconds of one monotonic clock.
 
 States
     OPEN ──start──> BINDING ──bind_resp ok──> BOUND ──unbind──> UNBINDING ──unbind_resp──> CLOSED
@@ -151,7 +151,7 @@ class EsmeSession:
 
     def reserve(self) -> bool:
         """Hold one place of the window. False when none is free or nothing may be submitted now."""
-        return self.state is State.BOUND and self._may_submit and self._window.reserve()
+        return self._may_submit and self._window.reserve()
 
     def unreserve(self) -> None:
         """Give a held place back; in every state, so that holding and giving back always pair."""
