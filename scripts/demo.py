@@ -123,7 +123,7 @@ def send_one() -> str:
     if done.returncode or not lines:
         raise DemoError(f"the message was not delivered: {lines}")
     for line in lines:
-        print(f"  {line.get('message_id', '')}  link {line.get('esme', '')}  {line['status']}", flush=True)
+        print(f"  {line['message_id']}  {line['status']}", flush=True)
     print("  " + " → ".join(dict.fromkeys(str(line["status"]) for line in lines)), flush=True)
     return str(lines[0]["message_id"])
 

@@ -7,34 +7,35 @@ the listeners are open and the store has answered (links may still be binding).
 from __future__ import annotations
 
 import asyncio
-import time
-from pathlib import Path
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
 
+from smsproxy import assembly
 from smsproxy.aio.wait import settled
 from smsproxy.auth.jwt import JwtAuthenticator
-from smsproxy.limits.gcra import Gcra
+from smsproxy.domain.errors import StoreUnavailableError
+from smsproxy.http.server import HttpServer
 from smsproxy.limits.local import LocalLimits
 from smsproxy.links.base import Answered, Delivery, Submission
 from smsproxy.links.supervisor import LinkSupervisor
+from smsproxy.obs import metrics
 from smsproxy.obs.log import get_log
+from smsproxy.obs.metrics import Metric
 from smsproxy.pipeline.gateway import Core
 from smsproxy.pipeline.janitor import run_janitor
-from smsproxy.pipeline.pipeline import Pipeline, PipelineOptions
+from smsproxy.pipeline.pipeline import Pipeline
 from smsproxy.policy import blacklist
-from smsproxy.policy.base import KeyValue
-from smsproxy.policy.embedded import EmbeddedPolicy
-from smsproxy.policy.memory import MemoryKeyValue
-from smsproxy.policy.strategies import Strategy
-from smsproxy.rpc.options import RpcOptions
 from smsproxy.rpc.server import RpcServer
-from smsproxy.settings import LinkSettings, PolicySettings, ServerSettings, Settings
-from smsproxy.stores.base import Store
-from smsproxy.stores.memory import MemoryStore
-from smsproxy.stores.sqlite import SqliteStore
+from smsproxy.settings import Settings
 from smsproxy.stores.sqlite_kv import SqliteKeyValue
 from smsproxy.text.segmentation import TextOptions
 
 _BLACKLIST_POLL_S = 2.0
+
+
+class StartError(Exception):
+    """The daemon cannot start; the text is the one line an operator gets."""
 
 
 class App:
@@ -43,15 +44,16 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._log = get_log("smsproxy")
+        self.stopping = False
         self._tasks: list[asyncio.Task[None]] = []
-        self.store = _store(settings)
-        self._kv = _key_value(settings)
-        self.policy = _policy(settings.policy, self._kv)
+        self.store = assembly.record_store(settings)
+        self._kv = assembly.key_value(settings)
+        self.policy = assembly.contact_policy(settings.policy, self._kv)
         self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
         self.authenticator = JwtAuthenticator(settings.apps)
-        self.limits = LocalLimits(settings.limits.process_rate_per_s, _app_rates(settings))
-        self.links = LinkSupervisor(_Relay(self), _shaper, settings.text.max_segments, self._log)
-        options = PipelineOptions(settings.server.max_in_flight, int(settings.limits.max_wait_ms))
+        self.limits = LocalLimits(settings.limits.process_rate_per_s, assembly.app_rates(settings))
+        self.links = LinkSupervisor(_Relay(self), assembly.shaper, settings.text.max_segments, self._log)
+        options = assembly.pipeline_options(settings)
         self.pipeline = Pipeline(
             options, self.store, self.links.directory, self.limits, self.policy, self._log
         )
@@ -63,12 +65,16 @@ class App:
             receipt_timeout_s=settings.store.receipt_timeout_s,
             default_text=TextOptions(max_segments=settings.text.max_segments),
         )
-        self.rpc = RpcServer(self.core, rpc_options(settings.server))
+        self.rpc = RpcServer(self.core, assembly.rpc_options(settings.server))
+        self.http = HttpServer(settings.http.listen, _State(self))
 
     async def start(self) -> None:
-        """Raises StoreUnavailableError or OSError with one clear line; then nothing is left running."""
+        """Raises StartError with one clear line; then nothing is left running."""
         try:
             await self._start()
+        except StoreUnavailableError as error:
+            await self.stop(drain_s=0)
+            raise StartError(f"store: {error}") from error
         except BaseException:
             await self.stop(drain_s=0)
             raise
@@ -79,13 +85,17 @@ class App:
             await self._kv.open()
         await self._load_blacklist()
         self.links.apply(self.settings.links, self.settings.pools)
-        await self.rpc.start(self.settings.server.listen)
+        with _listening("server.listen", self.settings.server.listen):
+            await self.rpc.start(self.settings.server.listen)
+        with _listening("http.listen", self.settings.http.listen):
+            await self.http.start()
         self._tasks = [
             asyncio.create_task(run_janitor(self.store, self._log), name="janitor"),
             asyncio.create_task(self._watch_blacklist(), name="blacklist"),
         ]
         self.core.started = True
-        self._log.info("ready", listen=self.settings.server.listen, links=len(self.settings.links))
+        listen = self.settings.server.listen
+        self._log.info("ready", listen=listen, port=self.rpc.port, links=len(self.settings.links))
 
     def reload(self, settings: Settings) -> None:
         """SIGHUP: apps, limits, policy, links and pools. What needs a restart is logged and left alone."""
@@ -93,8 +103,8 @@ class App:
             if getattr(settings, section) != getattr(self.settings, section):
                 self._log.warning("reload_needs_restart", section=section)
         self.authenticator.reload(settings.apps)
-        self.limits.reload(settings.limits.process_rate_per_s, _app_rates(settings))
-        self.policy.reload(_strategies(settings.policy), settings.policy.timezone)
+        self.limits.reload(settings.limits.process_rate_per_s, assembly.app_rates(settings))
+        self.policy.reload(assembly.strategies(settings.policy), settings.policy.timezone)
         self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
         touched = self.links.apply(settings.links, settings.pools)
         self.settings = settings
@@ -105,11 +115,13 @@ class App:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + drain_s
         self.core.started = False
+        self.stopping = True
         done = await self.rpc.drain(drain_s)
         self.pipeline.draining = True
         done &= await settled(self._idle, timeout_s=give_up_at - loop.time())
         await self.rpc.close()
         await self.links.stop()
+        await self.http.aclose()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -138,6 +150,16 @@ class App:
                 await self._load_blacklist()
 
 
+@contextlib.contextmanager
+def _listening(key: str, address: str) -> Iterator[None]:
+    """Say which setting's address cannot be listened on, and why, in one line."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StartError(f"{key}: cannot listen on {address}: {reason.lower()}") from error
+
+
 class _Relay:
     """links.base.LinkEvents, handed on to the pipeline: links are built before it exists."""
 
@@ -160,56 +182,29 @@ class _Relay:
         self._app.pipeline.abandoned(submission)
 
 
-def _store(settings: Settings) -> Store:
-    url = settings.store.url
-    if url.path is not None:
-        return SqliteStore(url.path, retention_s=settings.store.retention_s)
-    return MemoryStore(retention_s=settings.store.retention_s)
+class _State:
+    """http.base.HttpState: the daemon as balancers and monitoring see it."""
 
+    def __init__(self, app: App) -> None:
+        self._app = app
 
-def _key_value(settings: Settings) -> KeyValue:
-    """The embedded policy's counters: in their own file beside the store, in memory beside `memory:`."""
-    path = settings.policy.path or (settings.store.url.path and f"{settings.store.url.path}.policy")
-    return SqliteKeyValue(Path(path), time.time) if path else MemoryKeyValue(time.time)
+    @property
+    def ready(self) -> bool:
+        return self._app.core.ready
 
+    @property
+    def reason(self) -> str:
+        return "draining" if self._app.stopping else "starting"
 
-def _policy(settings: PolicySettings, kv: KeyValue) -> EmbeddedPolicy:
-    return EmbeddedPolicy(_strategies(settings), settings.timezone, kv, time.time, blacklist.Blacklist())
+    def links(self) -> Mapping[int, bool]:
+        return {link_id: link.bound for link_id, link in self._app.links.directory.links.items()}
 
-
-def _strategies(settings: PolicySettings) -> list[Strategy]:
-    return [
-        Strategy(
-            name,
-            one.daily_max or None,
-            one.weekly_max or None,
-            int(one.duplicate_window_s),
-            one.blacklist,
-            one.counts_as,
-            one.mode,
-            one.scope,
-            one.shadow,
-            one.on_error or settings.on_error,
-        )
-        for name, one in settings.strategies.items()
-    ]
-
-
-def _app_rates(settings: Settings) -> dict[int, tuple[int, int]]:
-    return {app_id: (app.rate_per_s, app.burst) for app_id, app in settings.apps.items()}
-
-
-def _shaper(settings: LinkSettings) -> Gcra:
-    return Gcra(settings.rate_per_s, settings.burst)
-
-
-def rpc_options(server: ServerSettings) -> RpcOptions:
-    return RpcOptions(
-        stream_window=server.stream_window,
-        stream_reorder_max=server.stream_reorder_max,
-        max_message_bytes=server.max_message_bytes,
-        default_deadline_s=server.default_deadline_s,
-        max_connections=server.max_connections,
-        max_connections_per_address=server.max_connections_per_address,
-        reuse_port=server.reuse_port,
-    )
+    def collect(self) -> Iterator[Metric]:
+        app = self._app
+        yield from metrics.message_metrics(app.pipeline)
+        yield from metrics.link_metrics(app.links.directory.links.values())
+        yield from metrics.store_metrics(app.store.counters)
+        yield from metrics.policy_metrics(app.policy)
+        yield from metrics.limit_metrics(app.limits)
+        yield from metrics.auth_metrics(app.authenticator)
+        yield from metrics.rpc_metrics(app.rpc.counters.as_dict())

@@ -14,13 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from smsproxy.app import App
-from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.obs.log import get_log
 from smsproxy.settings import ConfigError, Settings, load
-
-
-class StartError(Exception):
-    """The daemon could not start; the text is the one line an operator gets."""
 
 
 def notify(state: str) -> None:
@@ -39,10 +34,7 @@ async def serve(settings: Settings, config: Path, on_ready: Callable[[App], None
     app = App(settings)
     stop = asyncio.Event()
     _on_signals(app, config, stop)
-    try:
-        await app.start()
-    except (OSError, StoreUnavailableError) as error:
-        raise StartError(_words(error, settings)) from error
+    await app.start()
     notify("READY=1")
     on_ready(app)
     beat = asyncio.create_task(_beat(app), name="watchdog")
@@ -85,9 +77,3 @@ async def _beat(app: App) -> None:
         bound = sum(link.bound for link in links)
         notify(f"WATCHDOG=1\nSTATUS={bound} of {len(links)} links bound")
         await asyncio.sleep(interval_s)
-
-
-def _words(error: Exception, settings: Settings) -> str:
-    if isinstance(error, OSError):
-        return f"cannot listen on {settings.server.listen}: {error.strerror or error}"
-    return f"store: {error}"

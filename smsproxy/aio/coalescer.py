@@ -8,7 +8,7 @@ socket write, once per loop turn).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -21,8 +21,9 @@ class CoalescerFullError(Exception):
 class Coalescer(Generic[T]):
     """Collects items and hands them to `run` in arrival order, one batch in flight at a time.
 
-    `run` owns its failures: it must not raise. When it returns a coroutine, the next batch starts after that
-    has ended; when it returns None, right away.
+    `run` owns its failures: it must not raise (if it does, the loop's exception handler hears of it and the
+    next batch runs all the same). When it returns a coroutine, the next batch starts after that has ended;
+    when it returns None, right away.
     """
 
     __slots__ = ("_busy", "_loop", "_max_batch", "_max_waiting", "_run", "_scheduled", "_task", "_waiting",
@@ -58,45 +59,43 @@ class Coalescer(Generic[T]):
 
     def add(self, item: T) -> None:
         """Take one item. Raises CoalescerFullError at `max_waiting`."""
-        if len(self._waiting) >= self._max_waiting:
+        waiting = self._waiting
+        if len(waiting) >= self._max_waiting:
             raise CoalescerFullError
-        self._waiting.append(item)
-        if not (self._busy or self._scheduled):
+        waiting.append(item)
+        if not (self._scheduled or self._busy):
             self._scheduled = True
             self._loop.call_soon(self._start)
-
-    def extend(self, items: Iterable[T]) -> None:
-        for item in items:
-            self.add(item)
 
     def _start(self) -> None:
         """Hand over the next batch. Runs at the end of a loop turn, so the turn's items go together."""
         self._scheduled = False
         waiting = self._waiting
-        if not waiting:
-            return
         if len(waiting) <= self._max_batch:
             batch, self._waiting = waiting, []
         else:
             batch, self._waiting = waiting[: self._max_batch], waiting[self._max_batch :]
         self.batches += 1
         self.items += len(batch)
-        work = self._run(batch)
-        if work is None:
-            self._next()
-        else:
-            self._busy = True
-            self._task = self._loop.create_task(work)
-            self._task.add_done_callback(self._ended)
+        self._busy = True
+        work = None
+        try:
+            work = self._run(batch)
+        finally:
+            if work is None:
+                self._next()
+            else:
+                self._task = self._loop.create_task(work)
+                self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._busy = False
         self._task = None
-        if not task.cancelled():
-            task.result()  # `run` must not raise: if it did, the loop's exception handler says so
         self._next()
+        if not task.cancelled():
+            task.result()
 
     def _next(self) -> None:
-        if self._waiting and not self._scheduled:
+        self._busy = False
+        if self._waiting:
             self._scheduled = True
             self._loop.call_soon(self._start)

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from smsproxy.aio.loop import loop_factory
-from smsproxy.lifecycle import StartError, serve
+from smsproxy.app import StartError
+from smsproxy.lifecycle import serve
 from smsproxy.obs import log
 from smsproxy.settings import Settings
 

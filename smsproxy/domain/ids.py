@@ -37,8 +37,9 @@ def id_text(message_id: bytes) -> str:
 
 
 def parse_id(text: str) -> bytes | None:
-    """The sixteen bytes of a UUID text, or None when it is not one."""
+    """The sixteen bytes of a text as `id_text` writes it, in either case; None for any other text."""
     try:
-        return uuid.UUID(text).bytes if len(text) == 36 else None
+        found = uuid.UUID(text).bytes
     except ValueError:
         return None
+    return found if id_text(found) == text.lower() else None  # UUID() also takes braces, urn: and underscores

@@ -34,17 +34,17 @@ FINAL = frozenset(
     {SegmentState.DELIVERED, SegmentState.UNDELIVERABLE, SegmentState.EXPIRED, SegmentState.REJECTED}
 )
 
+# Forward only (spec §6): what may still change a segment. States outside both sets stick.
+AWAITS_RESULT = frozenset({SegmentState.SUBMITTING, SegmentState.UNKNOWN})
+"""States that the SMSC's answer settles, a late one too."""
+AWAITS_RECEIPT = frozenset({SegmentState.SUBMITTED, SegmentState.UNKNOWN})
+"""States that a receipt settles."""
+
+INTENT_S = 60.0
+"""An intent older than this without a result reads as in doubt, on any instance (spec §6)."""
+
 # Worst first: an overall state is the worst of the bad finals (spec §6).
 _WORST_FIRST = (SegmentState.REJECTED, SegmentState.UNDELIVERABLE, SegmentState.EXPIRED)
-
-
-def advance(old: SegmentState, new: SegmentState) -> SegmentState:
-    """The state after `new` is reported on top of `old`: final states stick, nothing moves back (P6)."""
-    if old in FINAL or new is SegmentState.SUBMITTING:
-        return old
-    if new is SegmentState.SUBMITTED and old is SegmentState.NOT_SENT:
-        return old
-    return new
 
 
 def overall(states: list[SegmentState]) -> SegmentState:
@@ -92,9 +92,12 @@ class MessageRecord:
     """The store's handle of this record, for a compare-and-set takeover."""
 
     def spread_last_receipt(self) -> None:
-        """Apply the last segment's receipt to its siblings where the link asked for that one alone."""
+        """Apply the last segment's receipt to its siblings where the link asked for that one alone.
+
+        A last segment without an SMSC id was refused on submission: that is no receipt.
+        """
         last = self.segments[-1]
-        if not self.last_receipt_settles_all or last.state not in FINAL:
+        if not self.last_receipt_settles_all or last.state not in FINAL or not last.smsc_id:
             return
         for segment in self.segments:
             if segment.state is SegmentState.SUBMITTED:
@@ -115,10 +118,17 @@ class MessageRecord:
         return max([self.sent_at, *(segment.updated_at for segment in self.segments)])
 
     def expire(self, now: float, receipt_timeout_s: float) -> None:
-        """Segments whose receipt is overdue read as EXPIRED; a later real receipt still replaces it."""
-        if not self.receipts_expected:
-            return
+        """What time alone has decided, for a reader; nothing of it is stored.
+
+        An intent without a result after INTENT_S reads as unknown; a segment whose receipt is overdue reads
+        as EXPIRED, and a later real receipt still replaces it.
+        """
         for segment in self.segments:
-            if segment.state is SegmentState.SUBMITTED and segment.updated_at + receipt_timeout_s < now:
-                segment.state = SegmentState.EXPIRED
-                segment.reason = "no receipt in time"
+            if segment.state is SegmentState.SUBMITTING and segment.updated_at + INTENT_S < now:
+                segment.state, segment.reason = SegmentState.UNKNOWN, "no answer is recorded"
+            elif (
+                self.receipts_expected
+                and segment.state is SegmentState.SUBMITTED
+                and segment.updated_at + receipt_timeout_s < now
+            ):
+                segment.state, segment.reason = SegmentState.EXPIRED, "no receipt in time"

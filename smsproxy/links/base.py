@@ -50,7 +50,7 @@ class Submission(Protocol):
     slots: list[Slot]
     """One for every segment that may be written; the link appends."""
     written: int
-    """Segments handed to the socket so far."""
+    """Segments handed to a session so far, or ended as NotSent; the link counts."""
     stopped: bool
     """A refusal is known: no further segment may be granted or written (spec §2.4)."""
 
@@ -92,7 +92,10 @@ class LinkEvents(Protocol):
     """What links tell the pipeline, in batches as they come off the wire. Plain functions."""
 
     def granted(self, link_id: int, submission: Submission) -> None:
-        """A further slot was granted. Once the intent is stored, the pipeline calls `Link.write`."""
+        """A further slot was granted, perhaps before `Link.offer` returned.
+
+        Once the intent is stored, the pipeline calls `Link.write`; else `Link.stop`. One of them must come.
+        """
         ...
 
     def answered(self, answers: list[Answered]) -> None:
@@ -108,7 +111,11 @@ class LinkEvents(Protocol):
         ...
 
     def abandoned(self, submission: Submission) -> None:
-        """The link went down while this waited: nothing of it was written, its intent was not asked for."""
+        """The link went down while this waited for its first place, or for places of further segments.
+
+        The link has let go of it, unless it holds places whose intent is being stored: those end by `write`
+        (as NotSent, if the link is still down) or `stop`, as always.
+        """
         ...
 
 

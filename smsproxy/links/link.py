@@ -1,82 +1,38 @@
 """A link: one account at one SMSC, its sessions, and the order in which messages get a place on it.
 
-`pump` is the heart: one plain function that grants token and window slot to whoever's turn it is. It runs
-when something is offered, when slots come free, when a token ripens, when a pause ends.
+A message is offered, waits for its turn, is granted a place for a segment (token, then window slot), and
+written once its intent is stored. `pump` is the heart: one plain function that serves whoever's turn it is.
+It runs when something is offered, when places come free, when a token ripens, when a pause ends.
+
+Who goes first: segments that the SMSC throttled, then places that were granted before the pause, then those
+who wait. What stays true: in flight + granted <= the windows; every granted place is written or given back.
+The pipeline calls in and is called back in the middle of things; a call that comes in while `pump` runs is
+served by that run.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from dataclasses import dataclass, fields
-from typing import NamedTuple, cast
+from itertools import count
 
-from smsproxy.domain.outcome import Accepted, InDoubt, NotSent, Refused, SegmentOutcome
-from smsproxy.links.base import (
-    Answered,
-    Delivery,
-    LinkEvents,
-    Offer,
-    Shaper,
-    Slot,
-    Submission,
-)
-from smsproxy.links.receipts import Receipts
+from smsproxy.domain.outcome import NotSent
+from smsproxy.links.answers import Answers, refused
+from smsproxy.links.base import LinkEvents, Offer, Shaper, Slot, Submission
+from smsproxy.links.counters import LinkCounters
+from smsproxy.links.retries import Owner, Retries
+from smsproxy.links.sessions import Session, Sessions
 from smsproxy.links.submitter import Submitter
-from smsproxy.links.throttle import MAX_TRIES, Throttle
-from smsproxy.links.transport import SmppConnection
+from smsproxy.links.throttle import Throttle
 from smsproxy.links.waiting import FairQueue
 from smsproxy.settings import LinkSettings
-from smsproxy.smpp.constants import ESME_RMSGQFUL, ESME_ROK, ESME_RTHROTTLED, status_text
-from smsproxy.smpp.errors import BadPduError
-from smsproxy.smpp.events import (
-    Bound,
-    Delivered,
-    Event,
-    LateAnswer,
-    Nacked,
-    SubmitAnswered,
-    SubmitLost,
-    SubmitTimedOut,
-    Unexpected,
-)
+from smsproxy.smpp.constants import ESME_RTHROTTLED
+from smsproxy.smpp.events import Event
 from smsproxy.smpp.receipt_id import receipt_key
 from smsproxy.text.segmentation import TextOptions
 
-_Owner = tuple[Submission, int]
-"""What a window slot is taken by: a message and the number of its segment."""
 _NANO = 1_000_000_000
-_THROTTLED = frozenset({ESME_RTHROTTLED, ESME_RMSGQFUL})
-
-
-@dataclass(slots=True)
-class LinkCounters:
-    """Read at scrape time."""
-
-    submits: int = 0
-    accepted: int = 0
-    refused: int = 0
-    in_doubt: int = 0
-    settled_late: int = 0
-    throttled: int = 0
-    receipts: int = 0
-    receipts_bad: int = 0
-    inbound: int = 0
-    unexpected: int = 0
-    waiting_full: int = 0
-    binds: int = 0
-    connects_failed: int = 0
-
-    def items(self) -> list[tuple[str, int]]:
-        return [(one.name, getattr(self, one.name)) for one in fields(self)]
-
-
-class _Batch(NamedTuple):
-    """What one read from the wire brought."""
-
-    answered: list[Answered]
-    late: list[Answered]
-    deliveries: list[Delivery]
+_SHORTEST_TIMER_S = 0.001
+"""uvloop's clock ticks in milliseconds: a shorter timer would only turn the loop until it does."""
 
 
 class Link:
@@ -89,31 +45,37 @@ class Link:
         text: TextOptions,
         shaper: Shaper,
         handler: LinkEvents,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.link_id = link_id
         self.settings = settings
         self.text_options = text
         self.counters = LinkCounters()
         self.smsc_system_id = ""
+        """What the SMSC called itself in the last bind that it accepted; the runner sets it."""
         self._handler = handler
         self._shaper = shaper
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._submitter = Submitter(settings)
-        self._receipts = Receipts(settings)
         self._window = settings.window * settings.sessions
         self._throttle = Throttle(self._window)
+        self._sessions = Sessions()
         self._waiting: FairQueue[tuple[int, str], Submission] = FairQueue()
-        self._again: deque[_Owner] = deque()
-        self._tries: dict[_Owner, int] = {}
-        self._connections: list[SmppConnection] = []
+        self._retries = Retries()
+        self._held: dict[Submission, None] = {}
+        """Messages with granted places that may not be written yet: paused, or their session is gone."""
+        self._granted = 0
+        """Places granted and neither written nor given back yet."""
+        self._ages = count()
+        self._answers = Answers(settings, self.counters, self._throttle, self._retries)
         self._timer: asyncio.TimerHandle | None = None
-        self._turn = 0
+        self._pumping = False
 
     def __repr__(self) -> str:
         state = "bound" if self.bound else "unbound"
-        paused = "yes" if self._throttle.paused_until > self._loop.time() else "no"
+        paused = "yes" if self.pause_left_s else "no"
         return (
-            f"<Link {self.link_id} {state} window={self.in_flight}/{self._window} "
+            f"<Link {self.link_id} {state} window={self.in_flight}/{self._window} granted={self._granted} "
             f"waiting={len(self._waiting)} throttled={paused}>"
         )
 
@@ -122,23 +84,27 @@ class Link:
     @property
     def bound(self) -> bool:
         """A message could be submitted now."""
-        return any(connection.can_submit for connection in self._connections)
+        return self._sessions.can_submit
 
     @property
     def in_flight(self) -> int:
-        return sum(connection.in_flight for connection in self._connections)
+        """Segments on the wire without an answer."""
+        return self._sessions.in_flight
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting)
+        """Messages that wait for a place, segments that wait for another try."""
+        return len(self._waiting) + len(self._retries)
 
     @property
     def idle(self) -> bool:
-        return not (self._waiting or self._again or self.in_flight)
+        """Nothing waits, nothing is granted, nothing is on the wire."""
+        return not (self._waiting or self._retries or self._granted or self.in_flight)
 
     @property
-    def connections(self) -> list[SmppConnection]:
-        return self._connections
+    def pause_left_s(self) -> float:
+        """Seconds until the SMSC's "slow down" is over. It does not count as waiting (spec §6)."""
+        return self._throttle.pause_left(self._loop.time())
 
     def receipt_key(self, smsc_id: str) -> str:
         """The id of a submit_sm_resp as receipts of this link will spell it."""
@@ -147,211 +113,239 @@ class Link:
     def free_now(self) -> bool:
         """Bound, with a token, a slot and nobody waiting (spec §4, pick)."""
         return (
-            not self._waiting
-            and not self._again
-            and self._connection_with_room() is not None
+            not (self._waiting or self._retries or self._held)
+            and not self._fully_used(self._loop.time())
+            and self._sessions.have_room
             and self._shaper.wait(self._now_ns()) == 0
-            and self._throttle.may_send(self._loop.time(), self.in_flight)
         )
 
     def expected_wait_s(self, fair_key: tuple[int, str] | None = None) -> float:
         """How long until a new message would get its token, as far as the rate decides it."""
         ahead = len(self._waiting) if fair_key is None else self._waiting.ahead(fair_key)
         rate = self.settings.rate_per_s
-        return self._shaper.wait(self._now_ns()) / _NANO + (ahead / rate if rate else 0.0)
+        wait_s = self._shaper.wait(self._now_ns()) / _NANO
+        return wait_s + (ahead + len(self._retries)) / rate if rate else wait_s
+
+    def free_in(self) -> tuple[float, float]:
+        """For a choice among links that are not free: the seconds that can be told, then the crowd."""
+        crowd = (self.waiting + self.in_flight + self._granted) / self._window
+        return max(self.pause_left_s, self.expected_wait_s()), crowd
 
     # -- what the pipeline asks -----------------------------------------------------------------------------
 
     def offer(self, submission: Submission) -> Offer:
-        """Take a message in: its slots are granted now or when its turn comes."""
-        if not self.bound:
+        """Take a message in: its places are granted now or when its turn comes."""
+        if not self._sessions.can_submit:
             return Offer.UNBOUND
-        if len(self._waiting) >= self.settings.max_waiting:
+        if len(self._waiting) >= self.settings.max_waiting and not self.free_now():
             self.counters.waiting_full += 1
             return Offer.FULL
         self._waiting.push(submission.fair_key, submission)
         self.pump()
-        return Offer.GRANTED if submission.slots else Offer.WAITING
+        return Offer.GRANTED if submission.slots or submission.stopped else Offer.WAITING
 
     def withdraw(self, submission: Submission) -> bool:
-        """Take a waiting message out. False once it has a slot: then it is too late."""
+        """Take a waiting message out. False once it has a place: then it is too late."""
         return not submission.slots and self._waiting.remove(submission.fair_key, submission)
 
     def write(self, submission: Submission) -> None:
-        """Put every granted, unwritten segment on the wire; the intent is stored."""
+        """Put every granted, unwritten segment on the wire; the intent is stored.
+
+        In a pause they are held until it ends. A segment whose session is gone gets a place in another one,
+        or ends as NotSent when the link is down.
+        """
         if not submission.reference and submission.text.parts > 1:
             submission.reference = self._submitter.next_reference(submission.destination.digits)
+        if (self._throttle.limited or self._retries or self._held) and self.bound:
+            if submission.written < len(submission.slots) and not submission.stopped:
+                self._held[submission] = None
+                self.pump()
+            return
         while submission.written < len(submission.slots) and not submission.stopped:
-            connection = submission.slots[submission.written]
-            submission.written += 1
-            segment_no = submission.written
-            if connection.bound:
-                self._submit(connection, submission, segment_no)
-            else:
-                self._handler.answered([(submission, segment_no, NotSent("link lost before the write"))])
+            if not self._write_next(submission):
+                self._held[submission] = None
+                return
 
     def stop(self, submission: Submission) -> None:
-        """A refusal is known: give back the places of segments that will not be written."""
-        submission.stopped = True
-        for connection in submission.slots[submission.written :]:
-            connection.unreserve()
-        del submission.slots[submission.written :]
-        self._waiting.remove(submission.fair_key, submission)
+        """A refusal is known, or it is not wanted any more: nothing of it is written from here on.
 
-    # -- granting -------------------------------------------------------------------------------------------
+        Its unwritten places are given back; segments that waited for another try end as they were answered.
+        """
+        submission.stopped = True
+        unwritten = submission.slots[submission.written :]
+        del submission.slots[submission.written :]
+        for slot in unwritten:
+            slot.unreserve()
+        self._granted -= len(unwritten)
+        self._waiting.remove(submission.fair_key, submission)
+        self._held.pop(submission, None)
+        self._end_throttled(self._retries.take(submission))
+        self.pump()
+
+    # -- granting and writing -------------------------------------------------------------------------------
 
     def pump(self) -> None:
-        """Grant places while there are tokens and slots; arrange to be called when there are again."""
-        now = self._loop.time()
-        while (self._again or self._waiting) and self._throttle.may_send(now, self.in_flight):
-            connection = self._connection_with_room()
-            if connection is None:
-                return  # an answer will bring us back
-            wait_ns = self._shaper.take(self._now_ns())
-            if wait_ns:
-                self._call_later(wait_ns / _NANO)
-                return
-            connection.reserve()
-            if self._again:
-                submission, segment_no = self._again.popleft()
-                self._submit(connection, submission, segment_no)
-            else:
-                self._grant(connection)
-        if self._throttle.paused_until > now and (self._again or self._waiting):
-            self._call_later(self._throttle.paused_until - now)
+        """Serve whoever's turn it is; arrange to be called when a token or the end of a pause allows more."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            delay_s = self._serve(self._loop.time())
+        finally:
+            self._pumping = False
+        if delay_s:
+            self._stop_timer()
+            self._timer = self._loop.call_later(max(delay_s, _SHORTEST_TIMER_S), self.pump)
 
-    def _grant(self, connection: SmppConnection) -> None:
+    def _serve(self, now: float) -> float:
+        """Until nobody waits or no more is possible. Seconds until it will be; 0: an answer will tell."""
+        while True:
+            if self._retries or self._held:
+                delay_s = self._resume(now)
+                if self._retries or self._held:
+                    return delay_s
+            if not self._waiting:
+                return 0.0
+            if self._fully_used(now):
+                return self._throttle.pause_left(now)
+            session = self._sessions.next_free()
+            if session is None:
+                return 0.0
+            wait_ns = self._shaper.take(int(now * _NANO))
+            if wait_ns:
+                return wait_ns / _NANO
+            self._grant(session)
+
+    def _fully_used(self, now: float) -> bool:
+        """Whether a pause, or the slow start after one, keeps new messages back."""
+        throttle = self._throttle
+        return throttle.limited and self.in_flight + self._granted >= throttle.limit(now)
+
+    def _grant(self, session: Session) -> None:
+        self._sessions.reserve(session)
+        self._granted += 1
         submission = self._waiting.head()
-        if submission is None:
-            raise RuntimeError("pump saw a waiter that is not there")
-        submission.slots.append(connection)
+        submission.slots.append(session)
         if len(submission.slots) == submission.text.parts:
             self._waiting.pop()
         self._handler.granted(self.link_id, submission)
 
-    def _submit(self, connection: Slot, submission: Submission, segment_no: int) -> None:
+    def _resume(self, now: float) -> float:
+        """Write what is throttled, then what is held, as far as it may go. As `_serve`."""
+        while self._retries or self._held:
+            if self._throttle.limited and self.in_flight >= self._throttle.limit(now):
+                return self._throttle.pause_left(now)
+            session = self._sessions.next_free() if self._retries else None
+            if session is not None:
+                wait_ns = self._shaper.take(int(now * _NANO))
+                if wait_ns:
+                    return wait_ns / _NANO
+                self._sessions.reserve(session)
+                self._submit(session, self._retries.pop())
+            elif not any(self._write_held(submission) for submission in tuple(self._held)):
+                return 0.0
+        return 0.0
+
+    def _write_held(self, submission: Submission) -> bool:
+        """One segment of a message that is held. False: no session has room for it now."""
+        written = self._write_next(submission)
+        if submission.written >= len(submission.slots) or submission.stopped:
+            self._held.pop(submission, None)
+        return written
+
+    def _write_next(self, submission: Submission) -> bool:
+        """Write a segment into its place, or into another one when the session of that is gone.
+
+        False: there is no other place now, but there will be.
+        """
+        slots, index = submission.slots, submission.written
+        if not slots[index].bound and not self._replace(slots, index):
+            if self.bound:
+                return False
+            self._lose_next(submission)
+            return True
+        submission.written += 1
+        self._granted -= 1
+        self._submit(slots[index], (next(self._ages), submission, submission.written))
+        return True
+
+    def _replace(self, slots: list[Slot], index: int) -> bool:
+        """Find another place for one that is gone: a free one, else that of a later segment."""
+        session = self._sessions.next_free()
+        if session is not None:
+            slots[index].unreserve()
+            self._sessions.reserve(session)
+            slots[index] = session
+            return True
+        for later in range(index + 1, len(slots)):
+            if slots[later].bound:
+                slots[index], slots[later] = slots[later], slots[index]
+                return True
+        return False
+
+    def _lose_next(self, submission: Submission) -> None:
+        """The link is down: this segment is provably not sent."""
+        submission.slots[submission.written].unreserve()
+        submission.written += 1
+        self._granted -= 1
+        self.counters.lost_before_write += 1
+        self._handler.answered([(submission, submission.written, NotSent("link lost before the write"))])
+
+    def _submit(self, slot: Slot, owner: Owner) -> None:
         self.counters.submits += 1
-        connection.submit(self._submitter.body(submission, segment_no), (submission, segment_no))
-
-    def _connection_with_room(self) -> SmppConnection | None:
-        """The next session, in turn, that is bound and has a free slot."""
-        count = len(self._connections)
-        for step in range(count):
-            connection = self._connections[(self._turn + step) % count]
-            if connection.free_slots > 0 and connection.can_submit:
-                self._turn = (self._turn + step + 1) % count
-                return connection
-        return None
-
-    def _call_later(self, delay_s: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(delay_s, self.pump)
+        slot.submit(self._submitter.body(owner[1], owner[2]), owner)
 
     def _now_ns(self) -> int:
         return int(self._loop.time() * _NANO)
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     # -- what sessions tell ---------------------------------------------------------------------------------
 
-    def attach(self, connection: SmppConnection) -> None:
-        self._connections.append(connection)
+    def attach(self, session: Session) -> None:
+        """A session begins; it counts once it is bound."""
+        self._sessions.add(session)
 
-    def detach(self, connection: SmppConnection) -> None:
-        """The session is gone. When it was the last, those who wait are told: nothing of theirs was sent."""
-        if connection in self._connections:
-            self._connections.remove(connection)
-        if self.bound:
-            self.pump()
-        else:
-            self._abandon()
+    def detach(self, session: Session) -> None:
+        """A session is gone for good."""
+        self._sessions.remove(session)
+        self._go_on()
 
-    def on_events(self, connection: SmppConnection, events: list[Event]) -> None:
-        batch = _Batch([], [], [])
-        for event in events:
-            self._sort(connection, event, batch)
+    def on_events(self, session: Session, events: list[Event]) -> None:
+        """What one read, tick or end of a session brought. Answers first, then who waits."""
+        batch = self._answers.sort(session, events, self._loop.time())
         if batch.answered:
             self._handler.answered(batch.answered)
         if batch.late:
             self._handler.answered_late(batch.late)
         if batch.deliveries:
             self._handler.received(batch.deliveries)
-        self.pump()
+        self._go_on()
 
-    def _sort(self, connection: SmppConnection, event: Event, batch: _Batch) -> None:
-        match event:
-            case SubmitAnswered(owner, status, smsc_id):
-                self._answer(cast(_Owner, owner), status, smsc_id, batch.answered)
-            case Nacked(owner, status):
-                self._answer(cast(_Owner, owner), status, "", batch.answered)
-            case Delivered():
-                self._deliver(connection, event, batch.deliveries)
-            case SubmitTimedOut(owner):
-                self._end(cast(_Owner, owner), InDoubt("no answer from the SMSC in time"), batch.answered)
-            case SubmitLost(owner):
-                self._end(cast(_Owner, owner), InDoubt("connection lost before the answer"), batch.answered)
-            case LateAnswer(owner, status, smsc_id):
-                self.counters.settled_late += 1
-                late = Accepted(smsc_id) if status == ESME_ROK else _refused(status)
-                batch.late.append((*cast(_Owner, owner), late))
-            case Bound(system_id=system_id):
-                self.smsc_system_id = system_id
-                self.counters.binds += 1
-            case Unexpected():
-                self.counters.unexpected += 1
-            case _:
-                pass
-
-    def _answer(self, owner: _Owner, status: int, smsc_id: str, answered: list[Answered]) -> None:
-        if status == ESME_ROK:
-            self._throttle.ok()
-            self.counters.accepted += 1
-            self._end(owner, Accepted(smsc_id), answered)
-        elif status in _THROTTLED and self._try_again(owner):
-            self._throttle.throttled(self._loop.time())
-            self.counters.throttled += 1
-            self._again.append(owner)
+    def _go_on(self) -> None:
+        if self._sessions.can_submit:
+            self.pump()
         else:
-            if status in _THROTTLED:
-                self._throttle.throttled(self._loop.time())
-            self.counters.refused += 1
-            self._end(owner, _refused(status), answered)
-
-    def _try_again(self, owner: _Owner) -> bool:
-        tries = self._tries.get(owner, 1)
-        self._tries[owner] = tries + 1
-        return tries < MAX_TRIES and not owner[0].stopped
-
-    def _end(self, owner: _Owner, outcome: SegmentOutcome, answered: list[Answered]) -> None:
-        if self._tries:
-            self._tries.pop(owner, None)
-        if isinstance(outcome, InDoubt):
-            self.counters.in_doubt += 1
-        answered.append((*owner, outcome))
-
-    def _deliver(self, connection: SmppConnection, event: Delivered, deliveries: list[Delivery]) -> None:
-        try:
-            delivery = self._receipts.delivery(connection, event)
-        except (
-            BadPduError
-        ) as error:  # says it is a receipt, but has no id or no state: repeated it is no better
-            self.counters.receipts_bad += 1
-            connection.answer(event, error.command_status)
-            return
-        if delivery is None:
-            self.counters.inbound += 1
-            connection.answer(event, ESME_ROK)
-        else:
-            self.counters.receipts += 1
-            deliveries.append(delivery)
+            self._abandon()
 
     def _abandon(self) -> None:
-        again, self._again = list(self._again), deque()
-        if again:  # the SMSC had said that it did not take them
-            self._tries.clear()
-            self._handler.answered([(*owner, _refused(ESME_RTHROTTLED)) for owner in again])
+        """The last session is gone. Whoever waits is told so: nothing further of theirs was sent."""
+        self._stop_timer()
+        self._end_throttled(self._retries.drain())
+        while self._held:
+            self._write_held(next(iter(self._held)))
         for submission in self._waiting.drain():
+            begun = bool(submission.slots)
             self._handler.abandoned(submission)
+            if begun and not submission.stopped:  # its intent is being stored: `write` or `stop` will come
+                self._waiting.push(submission.fair_key, submission)
 
-
-def _refused(status: int) -> Refused:
-    return Refused(status, status_text(status), throttled=status in _THROTTLED)
+    def _end_throttled(self, owners: list[Owner]) -> None:
+        """They will not be tried again, and the SMSC had said that it did not take them."""
+        if owners:
+            self.counters.refused += len(owners)
+            outcome = refused(ESME_RTHROTTLED)
+            self._handler.answered([(submission, number, outcome) for _, submission, number in owners])

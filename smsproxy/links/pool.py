@@ -1,11 +1,12 @@
 """Links by id, pools of links, and the one synchronous function that chooses: `Directory.pick` (spec §4).
 
 A pool has no rate of its own: smooth weighted round-robin over the members that are bound and have a token
-and a slot now; if none has, the one that is free soonest.
+and a slot now; if none has, the one that is free soonest. Asked by the pipeline, filled by the supervisor.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from smsproxy.links.link import Link
@@ -35,11 +36,11 @@ class LinkPool:
             return None
         free = [member for member in bound if member.link.free_now()]
         if not free:
-            return min(bound, key=lambda member: member.link.expected_wait_s()).link
+            return min(bound, key=lambda member: member.link.free_in()).link
         for member in free:
             member.current += member.weight
         chosen = max(free, key=lambda member: member.current)
-        chosen.current -= sum(member.weight for member in free)
+        chosen.current -= sum([member.weight for member in free])
         return chosen.link
 
 
@@ -47,8 +48,22 @@ class Directory:
     """Every link and pool of this instance, by the id callers use."""
 
     def __init__(self) -> None:
-        self.links: dict[int, Link] = {}
-        self.pools: dict[int, LinkPool] = {}
+        self.links: Mapping[int, Link] = {}
+        self.pools: Mapping[int, LinkPool] = {}
+        self._text_options: dict[int, list[TextOptions]] = {}
+
+    def __repr__(self) -> str:
+        bound = sum(link.bound for link in self.links.values())
+        return f"<Directory links={len(self.links)} bound={bound} pools={len(self.pools)}>"
+
+    def replace(self, links: Mapping[int, Link], pools: Mapping[int, LinkPool]) -> None:
+        """The links and pools of a new configuration, at once."""
+        self.links = links
+        self.pools = pools
+        self._text_options = {
+            route_id: list(dict.fromkeys(link.text_options for link in self.members(route_id)))
+            for route_id in (*links, *pools)
+        }
 
     def knows(self, route_id: int) -> bool:
         return route_id in self.links or route_id in self.pools
@@ -73,6 +88,5 @@ class Directory:
         return pool.pick() if pool else None
 
     def text_options(self, route_id: int) -> list[TextOptions]:
-        """The distinct text settings a message for `route_id` may meet."""
-        distinct = dict.fromkeys(link.text_options for link in self.members(route_id))
-        return list(distinct)
+        """The distinct text settings a message for `route_id` may meet. Not to be changed."""
+        return self._text_options.get(route_id, [])

@@ -1,40 +1,54 @@
-"""From a deliver_sm (or data_sm) to a receipt under the key by which the store knows the segment."""
+"""From a deliver_sm (or data_sm) to a receipt under the key by which the store knows the segment.
+
+Called by the link for everything an SMSC delivers.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 
 from smsproxy.domain.receipt import Receipt
 from smsproxy.domain.record import SegmentState
 from smsproxy.links.base import Delivery
-from smsproxy.links.transport import SmppConnection
+from smsproxy.links.sessions import Session
 from smsproxy.settings import LinkSettings
 from smsproxy.smpp.constants import ESME_ROK, ESME_RX_T_APPN
 from smsproxy.smpp.events import Delivered
-from smsproxy.smpp.receipt import parse_receipt
+from smsproxy.smpp.receipt import ParsedReceipt, parse_receipt
 from smsproxy.smpp.receipt_id import receipt_key
 
 
 class Receipts:
-    """Reads receipts by one link's rules."""
+    """Reads receipts by one link's rules. `wall_clock` is Unix seconds."""
 
-    __slots__ = ("_account", "_rule")
+    __slots__ = ("_account", "_rule", "_wall_clock")
 
-    def __init__(self, settings: LinkSettings) -> None:
+    def __init__(self, settings: LinkSettings, wall_clock: Callable[[], float] = time.time) -> None:
         self._account = settings.account_name
         self._rule = settings.receipt_id
+        self._wall_clock = wall_clock
 
-    def delivery(self, connection: SmppConnection, event: Delivered) -> Delivery | None:
-        """None for what is no receipt (an inbound message)."""
+    def delivery(self, session: Session, event: Delivered) -> Delivery | None:
+        """The receipt and the way to answer it; None for what is no receipt (an inbound message).
+
+        Raises BadPduError, with the status to answer, for one that names no segment or no state.
+        """
         parsed = parse_receipt(event.pdu)
         if parsed is None:
             return None
         key = receipt_key(parsed.smsc_id, self._rule, "receipt")
-        reason = "" if parsed.state is SegmentState.DELIVERED else f"{parsed.stat} err:{parsed.err}"
-        receipt = Receipt(self._account, key, parsed.state, reason, time.time())
-        return Delivery(receipt, partial(_answer, connection, event))
+        receipt = Receipt(self._account, key, parsed.state, _reason(parsed), self._wall_clock())
+        return Delivery(receipt, partial(_answer, session, event))
 
 
-def _answer(connection: SmppConnection, event: Delivered, stored: bool) -> None:
-    connection.answer(event, ESME_ROK if stored else ESME_RX_T_APPN)
+def _reason(parsed: ParsedReceipt) -> str:
+    """The SMSC's words (``UNDELIV err:045``); a delivery needs none."""
+    if parsed.state is SegmentState.DELIVERED:
+        return ""
+    return f"{parsed.stat} err:{parsed.err}" if parsed.err else parsed.stat
+
+
+def _answer(session: Session, event: Delivered, stored: bool) -> None:
+    session.answer(event, ESME_ROK if stored else ESME_RX_T_APPN)

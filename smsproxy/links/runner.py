@@ -1,18 +1,21 @@
 """Keeps the sessions of one link alive: connect, bind, wait for the end, back off, again (spec §3).
 
-One coroutine per session, for life; it ends when it is cancelled or the link is told to stop.
+One coroutine per session, for life; it ends when the link is stopped. One log line per change of state, and
+one per attempt that failed. Called by the supervisor.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from smsproxy.links.backoff import Backoff
 from smsproxy.links.link import Link
 from smsproxy.links.tls import client_context
-from smsproxy.links.transport import SmppConnection
+from smsproxy.links.transport import TICK_S, SmppConnection
 from smsproxy.obs.log import Log
 from smsproxy.settings import LinkSettings
 from smsproxy.smpp.constants import status_text
@@ -27,17 +30,42 @@ _BINDS = {
 }
 
 
-class LinkRunner:
-    """Owns the tasks of one link."""
+@dataclass(slots=True)
+class _Life:
+    """What became of one try to have a session."""
 
-    def __init__(self, link: Link, log: Log, jitter: Callable[[], float] = random.random) -> None:
+    bind: str
+    outcome: str = "link_connect_failed"
+    """How it ended so far, as the event to log."""
+    reason: str = ""
+    bound_at: float = 0.0
+    lived_s: float = 0.0
+
+
+class LinkRunner:
+    """Owns the tasks of one link. `jitter` is random in [0, 1), `sleep` waits for that many seconds."""
+
+    def __init__(
+        self,
+        link: Link,
+        log: Log,
+        jitter: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
         self.link = link
         self._log = log.bind(link_id=link.link_id)
         self._jitter = jitter
+        self._sleep = sleep
+        self._loop = asyncio.get_running_loop()
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._connections: set[SmppConnection] = set()
+
+    def __repr__(self) -> str:
+        return f"<LinkRunner {self.link!r} sessions={len(self._connections)}/{len(self._tasks)}>"
 
     def start(self) -> None:
+        """Begin to connect; a disabled link never does."""
         settings = self.link.settings
         if not settings.enabled:
             return
@@ -47,13 +75,17 @@ class LinkRunner:
                 self._tasks.append(asyncio.create_task(self._run_session(kind), name=name))
 
     async def stop(self, timeout_s: float) -> None:
-        """Unbind every session and end; what is in flight has been waited for by the drain."""
+        """Unbind every session and end, without an unbind_resp after `timeout_s`; all events have been told.
+
+        What is in flight has been waited for by the drain; what still is, is in doubt.
+        """
         self._stopping = True
-        for connection in self.link.connections:
+        ends = [connection.ended.wait() for connection in self._connections if connection.bound]
+        for connection in self._connections:
             connection.unbind()
-        ends = [connection.ended.wait() for connection in self.link.connections]
-        if ends:
-            await asyncio.wait([asyncio.ensure_future(end) for end in ends], timeout=timeout_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await asyncio.gather(*ends)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -61,69 +93,87 @@ class LinkRunner:
     async def _run_session(self, kind: BindKind) -> None:
         backoff = Backoff(self.link.settings.reconnect_max_s)
         while not self._stopping:
-            refused = await self._live_once(kind, backoff)
-            if not self._stopping:
-                delay_s = backoff.next(self._jitter(), refused=refused)
-                await asyncio.sleep(delay_s)
+            life = _Life(kind.name.lower())
+            try:
+                await self._live(kind, life)
+            except Exception as error:  # supervised: a fault of ours must not leave the link down for ever
+                life.outcome, life.reason = "link_failed", str(error)
+                self._log.exception("link_session_fault", bind=life.bind)
+            if self._stopping:
+                self._log.info("link_unbound", bind=life.bind)
+                return
+            refused = life.outcome == "link_bind_refused"
+            delay_s = backoff.next(self._jitter(), lived_s=life.lived_s, refused=refused)
+            self._log.warning(life.outcome, bind=life.bind, reason=life.reason, retry_in_s=round(delay_s, 1))
+            await self._sleep(delay_s)
 
-    async def _live_once(self, kind: BindKind, backoff: Backoff) -> bool:
-        """One TCP life. True when the SMSC refused the bind."""
-        bind = kind.name.lower()
-        watch = _BindWatch(self, backoff, bind)
-        session = EsmeSession(session_options(self.link.settings, kind))
-        connection = SmppConnection(session, watch.on_events, submits=kind is not BindKind.RECEIVER)
-        try:
-            await self._connect(connection)
-        except (OSError, TimeoutError) as error:
-            self.link.counters.connects_failed += 1
-            self._log.warning("link_connect_failed", bind=bind, reason=str(error) or "timed out")
-            return False
+    async def _live(self, kind: BindKind, life: _Life) -> None:
+        """One TCP life, from the connect to the last event."""
+        connection = self._new_connection(kind, life)
+        self._connections.add(connection)
         self.link.attach(connection)
         try:
+            await self._connect(connection)
+            life.outcome = "link_bind_failed" if life.outcome == "link_connect_failed" else life.outcome
             await connection.ended.wait()
+            life.reason = life.reason or connection.close_reason
+        except OSError as error:
+            self.link.counters.connects_failed += 1
+            life.reason = str(error) or "timed out"
         finally:
-            connection.abort()
+            await connection.aclose()
+            self._connections.discard(connection)
             self.link.detach(connection)
-            self._log.warning("link_down", bind=bind, reason=connection.close_reason or "stopping")
-        return watch.refused
+            if life.bound_at:
+                life.lived_s = self._loop.time() - life.bound_at
+
+    def _new_connection(self, kind: BindKind, life: _Life) -> SmppConnection:
+        settings = self.link.settings
+
+        def on_events(connection: SmppConnection, events: list[Event]) -> None:
+            if not life.bound_at:
+                self._watch_bind(events, life)
+            self.link.on_events(connection, events)
+
+        return SmppConnection(
+            EsmeSession(session_options(settings, kind)),
+            on_events,
+            self._loop,
+            submits=kind is not BindKind.RECEIVER,
+            window=settings.window,
+            tick_s=min(TICK_S, settings.response_timeout_s / 4, settings.enquire_link_s / 4),
+        )
 
     async def _connect(self, connection: SmppConnection) -> None:
+        """Raises OSError, TimeoutError included, when there is no connection in time."""
         settings = self.link.settings
-        context = client_context(settings)
-        server_name = (settings.tls_server_name or settings.host) if context else None
+        connection.begin()
         async with asyncio.timeout(settings.bind_timeout_s):
-            await asyncio.get_running_loop().create_connection(
+            context = await asyncio.to_thread(client_context, settings) if settings.tls else None
+            server_name = (settings.tls_server_name or settings.host) if context else None
+            await self._loop.create_connection(
                 lambda: connection, settings.host, settings.port, ssl=context, server_hostname=server_name
             )
 
-    def bound(self, bind: str, system_id: str) -> None:
-        self._log.info("link_bound", bind=bind, smsc_system_id=system_id)
-
-    def bind_refused(self, bind: str, command_status: int) -> None:
-        self._log.warning("link_bind_refused", bind=bind, command_status=status_text(command_status))
-
-
-class _BindWatch:
-    """Sees the bind's answer pass by on its way to the link."""
-
-    def __init__(self, runner: LinkRunner, backoff: Backoff, bind: str) -> None:
-        self._runner = runner
-        self._backoff = backoff
-        self._bind = bind
-        self.refused = False
-
-    def on_events(self, connection: SmppConnection, events: list[Event]) -> None:
-        match events[0] if events else None:
-            case Bound(system_id=system_id):
-                self._backoff.reset()
-                self._runner.bound(self._bind, system_id)
-            case BindRefused(status):
-                self.refused = True
-                self._runner.bind_refused(self._bind, status)
-        self._runner.link.on_events(connection, events)
+    def _watch_bind(self, events: list[Event], life: _Life) -> None:
+        """See the answer to the bind pass by on its way to the link."""
+        for event in events:
+            match event:
+                case Bound(system_id=system_id):
+                    life.bound_at = self._loop.time()
+                    life.outcome = "link_down"
+                    self.link.smsc_system_id = system_id
+                    self.link.counters.binds += 1
+                    self._log.info("link_bound", bind=life.bind, smsc_system_id=system_id)
+                case BindRefused(status):
+                    self.link.counters.binds_refused += 1
+                    life.outcome, life.reason = "link_bind_refused", status_text(status)
+                case _:
+                    pass
 
 
 def session_options(settings: LinkSettings, kind: BindKind) -> SessionOptions:
+    """The part of a link's settings that a session needs."""
     return SessionOptions(
         kind=kind,
         system_id=settings.system_id,

@@ -1,11 +1,14 @@
-"""From a message to submit_sm bodies, by one link's settings. Plain functions; the session adds the header.
+"""From a message to submit_sm bodies, by one link's settings. The session adds the header.
 
 registered_delivery goes on every segment that shall have a receipt (§5.2.17): on all, or on the last alone.
+Called by the link for every segment it writes.
 """
 
 from __future__ import annotations
 
+import random
 from collections import OrderedDict
+from collections.abc import Callable
 
 from smsproxy.links.base import Submission
 from smsproxy.settings import LinkSettings
@@ -16,21 +19,28 @@ from smsproxy.smpp.tlv import encode_tlvs, sar_tlvs
 _REFERENCES_MAX = 10_000
 """Destinations whose last concatenation reference is remembered; the one unused longest is forgotten."""
 _RECEIPT_WANTED = 1
+_OptionsKey = tuple[bool, bool, int]
 
 
 class Submitter:
     """Builds the bodies of one link and counts concatenation references per destination."""
 
-    __slots__ = ("_references", "_settings", "_tlvs")
+    __slots__ = ("_options", "_randomly", "_references", "_settings", "_tlvs")
 
-    def __init__(self, settings: LinkSettings) -> None:
+    def __init__(self, settings: LinkSettings, randomly: Callable[[], float] = random.random) -> None:
         self._settings = settings
+        self._randomly = randomly
         self._tlvs = encode_tlvs(settings.tlvs)
+        self._options: dict[_OptionsKey, bytes] = {}
         self._references: OrderedDict[str, int] = OrderedDict()
 
     def next_reference(self, digits: str) -> int:
-        """1 to 65535 and round again, per destination: two long texts to one phone never share it."""
-        reference = self._references.pop(digits, 0) % 0xFFFF + 1
+        """1 to 65535 and round again, per destination: two long texts to one phone never share it.
+
+        A destination's first one is random, so that links, instances and restarts do not all begin with 1.
+        """
+        last = self._references.pop(digits, None)
+        reference = (int(self._randomly() * 0xFFFF) if last is None else last % 0xFFFF) + 1
         self._references[digits] = reference
         if len(self._references) > _REFERENCES_MAX:
             self._references.popitem(last=False)
@@ -38,29 +48,34 @@ class Submitter:
 
     def body(self, submission: Submission, segment_no: int) -> bytes:
         """The submit_sm body (§4.4.1) of one segment, counted from 1."""
-        settings, text = self._settings, submission.text
+        text = submission.text
         octets = text.user_data(segment_no - 1, submission.reference)
         tlvs = self._tlvs
         if text.concatenation == "payload":
             tlvs, octets = tlvs + payload_tlv(octets), b""
         elif text.concatenation == "sar":
             tlvs += sar_tlvs(submission.reference, text.parts, segment_no)
+        key = (text.udhi, self._wants_receipt(segment_no, text.parts), text.data_coding)
         return submit_sm_body(
-            submit_sm_prefix(settings.service_type, submission.source),
+            submit_sm_prefix(self._settings.service_type, submission.source),
             submission.destination,
-            submit_sm_options(
-                esm_class=ESM_CLASS_UDHI if text.udhi else 0,
-                priority_flag=settings.priority,
-                validity_period=settings.validity_period,
-                registered_delivery=self._registered_delivery(segment_no, text.parts),
-                data_coding=text.data_coding,
-            ),
+            self._options.get(key) or self._new_options(key),
             octets,
             tlvs,
         )
 
-    def _registered_delivery(self, segment_no: int, parts: int) -> int:
+    def _wants_receipt(self, segment_no: int, parts: int) -> bool:
         wanted = self._settings.registered_delivery
-        if wanted == "none" or (wanted == "last" and segment_no < parts):
-            return 0
-        return _RECEIPT_WANTED
+        return wanted == "all" or (wanted == "last" and segment_no == parts)
+
+    def _new_options(self, key: _OptionsKey) -> bytes:
+        """The fields that only the kind of segment decides; a handful of kinds per link, so they are kept."""
+        udhi, wants_receipt, data_coding = key
+        options = self._options[key] = submit_sm_options(
+            esm_class=ESM_CLASS_UDHI if udhi else 0,
+            priority_flag=self._settings.priority,
+            validity_period=self._settings.validity_period,
+            registered_delivery=_RECEIPT_WANTED if wants_receipt else 0,
+            data_coding=data_coding,
+        )
+        return options

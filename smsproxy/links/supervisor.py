@@ -1,7 +1,7 @@
 """All links and pools of this instance: built from settings, started, changed at SIGHUP, stopped.
 
 A reload keeps the sessions of links whose settings did not change. A changed or removed link takes no new
-message at once, finishes what it has, unbinds; its successor binds right away.
+message at once, finishes what it has, unbinds; its successor binds right away. Built by app.py.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from smsproxy.obs.log import Log
 from smsproxy.settings import LinkSettings, PoolSettings
 
 _IDLE_POLL_S = 0.05
-_UNBIND_S = 2.0
-"""How long an unbind_resp is waited for; closing without it is fine (smpp-field: peers close at once)."""
+_UNBIND_S = 1.5
+"""How long an unbind_resp is waited for; closing without it is fine (peers close at once), and a stop shall
+normally take under 2 s (spec §9)."""
 
 
 class LinkSupervisor:
@@ -34,54 +35,57 @@ class LinkSupervisor:
         self._max_segments = max_segments
         self._log = log
         self._runners: dict[int, LinkRunner] = {}
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[LinkRunner, asyncio.Task[None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<LinkSupervisor links={len(self._runners)} retiring={len(self._retiring)}>"
 
     def apply(self, links: Mapping[int, LinkSettings], pools: Mapping[int, PoolSettings]) -> list[int]:
         """Make it so; the ids of links that were started, changed or removed."""
-        touched = []
-        for link_id, runner in list(self._runners.items()):
-            if links.get(link_id) != runner.link.settings:
-                touched.append(link_id)
-                self._retire(link_id)
-        for link_id, settings in links.items():
-            if link_id not in self._runners:
-                touched.append(link_id)
-                self._start(link_id, settings)
-        directory = self.directory
-        directory.pools = {
-            pool_id: LinkPool(
-                pool_id, [Member(directory.links[one.link], one.weight) for one in pool.members]
-            )
-            for pool_id, pool in pools.items()
-        }
-        return sorted(set(touched))
+        runners = self._runners
+        gone = [link_id for link_id, runner in runners.items() if links.get(link_id) != runner.link.settings]
+        for link_id in gone:
+            self._retire(runners.pop(link_id))
+        new = [link_id for link_id in links if link_id not in runners]
+        for link_id in new:
+            runners[link_id] = self._start(link_id, links[link_id])
+        members = {link_id: runner.link for link_id, runner in runners.items()}
+        self.directory.replace(members, {pool_id: _pool(pool_id, pools, members) for pool_id in pools})
+        return sorted({*gone, *new})
 
     @property
     def idle(self) -> bool:
-        return all(runner.link.idle for runner in self._runners.values())
+        """No link, retiring ones included, has anything left to do."""
+        return all(runner.link.idle for runner in (*self._runners.values(), *self._retiring))
 
     async def stop(self) -> None:
-        """Unbind everything. The drain has waited for what was in flight."""
-        stops = [runner.stop(_UNBIND_S) for runner in self._runners.values()]
-        await asyncio.gather(*stops, *self._retiring, return_exceptions=True)
-        self._runners.clear()
+        """Unbind everything. The drain has waited for what was in flight; all events have been told."""
+        for task in self._retiring.values():
+            task.cancel()
+        runners = (*self._runners.values(), *self._retiring)
+        await asyncio.gather(*(runner.stop(_UNBIND_S) for runner in runners))
+        await asyncio.gather(*self._retiring.values(), return_exceptions=True)
 
-    def _start(self, link_id: int, settings: LinkSettings) -> None:
+    def _start(self, link_id: int, settings: LinkSettings) -> LinkRunner:
         text = text_options(settings, self._max_segments)
-        link = Link(link_id, settings, text, self._make_shaper(settings), self._handler)
-        self.directory.links[link_id] = link
-        runner = self._runners[link_id] = LinkRunner(link, self._log)
+        loop = asyncio.get_running_loop()
+        link = Link(link_id, settings, text, self._make_shaper(settings), self._handler, loop)
+        runner = LinkRunner(link, self._log)
         runner.start()
+        return runner
 
-    def _retire(self, link_id: int) -> None:
-        runner = self._runners.pop(link_id)
-        del self.directory.links[link_id]
-        task = asyncio.create_task(self._drain(runner), name=f"link-{link_id}-retire")
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+    def _retire(self, runner: LinkRunner) -> None:
+        name = f"link-{runner.link.link_id}-retire"
+        task = self._retiring[runner] = asyncio.create_task(self._drain(runner), name=name)
+        task.add_done_callback(lambda _: self._retiring.pop(runner, None))
 
     async def _drain(self, runner: LinkRunner) -> None:
         """Wait until its window and waiting room are empty, at most one response time-out."""
         link = runner.link
         await settled(lambda: link.idle, timeout_s=link.settings.response_timeout_s, poll_s=_IDLE_POLL_S)
         await runner.stop(_UNBIND_S)
+
+
+def _pool(pool_id: int, pools: Mapping[int, PoolSettings], links: Mapping[int, Link]) -> LinkPool:
+    members = [Member(links[member.link], member.weight) for member in pools[pool_id].members]
+    return LinkPool(pool_id, members)

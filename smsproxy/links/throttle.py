@@ -1,44 +1,53 @@
 """The pause after the SMSC said "slow down" (ESME_RTHROTTLED, ESME_RMSGQFUL; spec §6). Pure.
 
 The whole link pauses, first 1 s, doubling to 30 s, reset by an ok. After a pause it starts with one segment
-in flight and doubles with every ok until the window is the limit again.
+under way and doubles with every ok until the window is the limit again. Kept by the link, so it survives a
+reconnect.
 """
 
 from __future__ import annotations
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
-MAX_TRIES = 3
-"""A segment is submitted at most this often when the SMSC answers each time that it did not take it."""
 
 
 class Throttle:
-    """Pause and slow start of one link; it survives a reconnect."""
+    """Pause and slow start of one link. Times are seconds of one monotonic clock."""
 
-    __slots__ = ("_allowance", "_pause_s", "_window", "paused_until", "pauses")
+    __slots__ = ("_allowance", "_pause_s", "_paused_until", "_window", "limited")
 
     def __init__(self, window: int) -> None:
+        self.limited = False
+        """In a pause or the slow start after one: `limit` counts. A plain field: it is read per segment."""
         self._window = window
         self._pause_s = FIRST_PAUSE_S
-        self._allowance = 0  # 0: no limit beyond the window
-        self.paused_until = 0.0
-        self.pauses = 0
+        self._paused_until = 0.0
+        self._allowance = 1
+
+    def __repr__(self) -> str:
+        limit = self._allowance if self.limited else "none"
+        return f"<Throttle limit={limit} paused_until={self._paused_until:g}>"
 
     def throttled(self, now: float) -> None:
         """An answer said so. Answers to what was in flight already do not lengthen the pause."""
-        if now >= self.paused_until:
-            self.paused_until = now + self._pause_s
+        if now >= self._paused_until:
+            self._paused_until = now + self._pause_s
             self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
-            self.pauses += 1
+        self.limited = True
         self._allowance = 1
 
-    def ok(self) -> None:
-        """The SMSC took a segment."""
-        if self._allowance:
-            self._pause_s = FIRST_PAUSE_S
-            self._allowance *= 2
-            if self._allowance >= self._window:
-                self._allowance = 0
+    def ok(self, now: float) -> None:
+        """The SMSC took a segment. What it takes during a pause was sent before, and says nothing new."""
+        if not self.limited or now < self._paused_until:
+            return
+        self._pause_s = FIRST_PAUSE_S
+        self._allowance *= 2
+        self.limited = self._allowance < self._window
 
-    def may_send(self, now: float, in_flight: int) -> bool:
-        return now >= self.paused_until and (not self._allowance or in_flight < self._allowance)
+    def limit(self, now: float) -> int:
+        """How many segments may be under way while `limited`: none in a pause."""
+        return 0 if now < self._paused_until else self._allowance
+
+    def pause_left(self, now: float) -> float:
+        """Seconds until the pause ends, 0 outside of one."""
+        return max(0.0, self._paused_until - now)

@@ -1,7 +1,11 @@
 """One TCP life of a link: an asyncio protocol around the pure `EsmeSession`.
 
 It feeds octets and time to the session, hands its events on, and writes what the session wants written: all
-of a loop turn in one call. It decides nothing.
+of a loop turn in one call. It decides nothing. The runner makes one for every connect; to the link it is a
+`Session`.
+
+Write buffers are bounded: submits by the window, everything else by not reading from a peer that does not
+read from us.
 """
 
 from __future__ import annotations
@@ -10,12 +14,19 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from smsproxy.aio.coalescer import Coalescer
 from smsproxy.smpp.events import Closed, Delivered, Event
 from smsproxy.smpp.session import EsmeSession, State
 
 TICK_S = 0.25
 """How often the session's timers are looked at: fine enough for limits that are counted in seconds."""
+_LATE_S = 0.1
+"""A tick this late was held up with everything else: what came meanwhile is read before time is judged."""
+_CATCH_UP_S = 0.005
+CLOSE_S = 1.0
+"""How long the last octets may take to leave before the connection is cut."""
+_UNSENT_MAX = 1 << 20
+"""Octets for a peer that does not read; a window of submits comes on top, so that it never stops reading."""
+_SUBMIT_OCTETS = 512
 
 
 class SmppConnection(asyncio.Protocol):
@@ -25,16 +36,23 @@ class SmppConnection(asyncio.Protocol):
         self,
         session: EsmeSession,
         on_events: Callable[[SmppConnection, list[Event]], None],
+        loop: asyncio.AbstractEventLoop,
         *,
         submits: bool = True,
+        window: int = 0,
+        tick_s: float = TICK_S,
     ) -> None:
         self._session = session
         self._submits = submits
         self._on_events = on_events
-        self._loop = asyncio.get_running_loop()
-        self._output: Coalescer[bytes] = Coalescer(self._write, max_batch=100_000, max_waiting=1_000_000)
+        self._loop = loop
+        self._unsent_max = _UNSENT_MAX + window * _SUBMIT_OCTETS
+        self._tick_s = tick_s
+        self._tick_at = 0.0
         self._transport: asyncio.Transport | None = None
         self._ticker: asyncio.TimerHandle | None = None
+        self._cut: asyncio.TimerHandle | None = None
+        self._flushing = False
         self.ended = asyncio.Event()
         self.close_reason = ""
 
@@ -47,7 +65,6 @@ class SmppConnection(asyncio.Protocol):
 
     @property
     def can_submit(self) -> bool:
-        """Bound in a way that submits: not as a receiver only."""
         return self._submits and self._session.state is State.BOUND
 
     @property
@@ -58,7 +75,11 @@ class SmppConnection(asyncio.Protocol):
     def free_slots(self) -> int:
         return self._session.free_slots
 
-    # -- what a link asks -----------------------------------------------------------------------------------
+    # -- what link and runner ask ---------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Time starts to run for connect and bind. Raises ValueError for a bind that cannot be written."""
+        self._session.start(self._loop.time())
 
     def reserve(self) -> bool:
         return self._session.reserve()
@@ -69,63 +90,109 @@ class SmppConnection(asyncio.Protocol):
     def submit(self, body: bytes, owner: object) -> None:
         """Write one submit_sm into a reserved place."""
         self._session.submit(body, owner, self._loop.time())
-        self._flush()
+        self._flush_soon()
 
     def answer(self, request: Delivered, command_status: int) -> None:
         """Answer a deliver_sm or data_sm; of no effect when its connection is gone."""
         self._session.answer_deliver(request, command_status, self._loop.time())
-        self._flush()
+        self._flush_soon()
 
     def unbind(self) -> None:
-        self._session.unbind(self._loop.time())
-        self._flush()
+        """Ask for the end; one that is not bound is cut."""
+        if self.bound:
+            self._session.unbind(self._loop.time())
+            self._flush_soon()
+        else:
+            self._abort()
 
-    def abort(self) -> None:
+    async def aclose(self) -> None:
+        """Cut it, if it is still there, and wait until everybody has been told."""
         if self._transport is not None:
             self._transport.abort()
+            await self.ended.wait()
 
     # -- asyncio.Protocol -----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._session.start(self._loop.time())
+        self._transport.set_write_buffer_limits(high=self._unsent_max)
         self._flush()
-        self._ticker = self._loop.call_later(TICK_S, self._tick)
+        self._tick_in(self._tick_s)
 
     def data_received(self, data: bytes) -> None:
-        self._after(self._session.receive(data, self._loop.time()))
+        self._tell(self._session.receive(data, self._loop.time()))
+
+    def eof_received(self) -> None:
+        self._lose("connection closed by the SMSC")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._ticker is not None:
-            self._ticker.cancel()
-        events = self._session.lost(self._loop.time())
+        for timer in (self._ticker, self._cut):
+            if timer is not None:
+                timer.cancel()
+        self._lose(f"connection lost: {exc}" if exc else "connection cut")
         self.ended.set()
-        if not self.close_reason:
-            self.close_reason = str(exc) if exc else "connection closed by the SMSC"
-        self._on_events(self, events)
+
+    def pause_writing(self) -> None:
+        transport = cast(asyncio.Transport, self._transport)
+        if not transport.is_closing():
+            transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        transport = cast(asyncio.Transport, self._transport)
+        if not transport.is_closing():
+            transport.resume_reading()
+
+    # -- inside ---------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self._ticker = self._loop.call_later(TICK_S, self._tick)
-        self._after(self._session.tick(self._loop.time()))
+        now = self._loop.time()
+        if now - self._tick_at > _LATE_S:
+            self._tick_in(_CATCH_UP_S)
+            return
+        self._tick_in(self._tick_s)
+        self._tell(self._session.tick(now))
 
-    def _after(self, events: list[Event]) -> None:
-        self._flush()
+    def _tick_in(self, delay_s: float) -> None:
+        self._tick_at = self._loop.time() + delay_s
+        self._ticker = self._loop.call_later(delay_s, self._tick)
+
+    def _tell(self, events: list[Event]) -> None:
+        """Hand events on; at the end of the session let the last octets out and close."""
         if events:
             self._on_events(self, events)
             last = events[-1]
             if isinstance(last, Closed):
                 self._close(last.reason)
+                return
+        self._flush_soon()
+
+    def _lose(self, reason: str) -> None:
+        """The connection is gone, or as good as gone."""
+        self.close_reason = self.close_reason or reason
+        events = self._session.lost(self._loop.time())
+        if events:
+            self._on_events(self, events)
+        self._abort()
 
     def _close(self, reason: str) -> None:
         self.close_reason = self.close_reason or reason
+        self._flush()
         if self._transport is not None:
-            self._loop.call_soon(self._transport.close)  # after this turn's octets are written
+            self._transport.close()
+            self._cut = self._loop.call_later(CLOSE_S, self._abort)  # close() waits for a deaf peer for ever
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _flush_soon(self) -> None:
+        """Once in a loop turn, whatever the turn has to say."""
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
+        self._flushing = False
         data = self._session.data_to_send()
-        if data:
-            self._output.add(data)
-
-    def _write(self, chunks: list[bytes]) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(chunks))
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)

@@ -1,6 +1,6 @@
 """The waiting room of a link: served round-robin over callers, first-come within each (spec §4).
 
-So an OTP never queues behind a campaign. Pure: no clock, no loop.
+So an OTP never queues behind a campaign. Pure: no clock, no loop. Kept by the link.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ class FairQueue(Generic[K, T]):
         self._turns: deque[K] = deque()
         self._size = 0
 
+    def __repr__(self) -> str:
+        return f"<FairQueue {self._size} under {len(self._lines)} keys>"
+
     def __len__(self) -> int:
         return self._size
 
@@ -34,23 +37,25 @@ class FairQueue(Generic[K, T]):
         line[item] = None
         self._size += 1
 
-    def head(self) -> T | None:
-        """The item whose turn it is; it stays."""
-        while self._turns:
+    def head(self) -> T:
+        """The item whose turn it is; it stays. Raises IndexError when nobody waits."""
+        while True:
             line = self._lines[self._turns[0]]
             if line:
                 return next(iter(line))
-            del self._lines[self._turns.popleft()]
-        return None
+            del self._lines[self._turns.popleft()]  # they all left before their turn
 
     def pop(self) -> T:
-        """Take the head out and give the turn to the next key. Raises IndexError when empty."""
-        if self.head() is None:
-            raise IndexError("pop from an empty waiting room")
+        """Take the head out and give the turn to the next key. Raises IndexError when nobody waits."""
+        item = self.head()
         key = self._turns[0]
-        item, _ = self._lines[key].popitem(last=False)
+        line = self._lines[key]
+        del line[item]
         self._size -= 1
-        self._turns.rotate(-1)
+        if line:
+            self._turns.rotate(-1)
+        else:
+            del self._lines[self._turns.popleft()]
         return item
 
     def remove(self, key: K, item: T) -> bool:
@@ -63,13 +68,10 @@ class FairQueue(Generic[K, T]):
         return True
 
     def ahead(self, key: K) -> int:
-        """How many items would be served before a new one under `key`."""
+        """How many items would be served before a new one under `key`, at most."""
         own = len(self._lines.get(key, ()))
         return own + sum(min(len(line), own + 1) for other, line in self._lines.items() if other != key)
 
     def drain(self) -> list[T]:
         """Take everybody out, in the order they would have been served."""
-        items = [self.pop() for _ in range(self._size)]
-        self._lines.clear()
-        self._turns.clear()
-        return items
+        return [self.pop() for _ in range(self._size)]

@@ -11,29 +11,46 @@ from smsproxy.text.segmentation import TextOptions
 
 
 class SubmitLink(Protocol):
-    """One link, as a place to submit to."""
+    """One link, as a place to submit to. Its methods are plain functions that never raise."""
 
     link_id: int
     settings: LinkSettings
     text_options: TextOptions
-    smsc_system_id: str
+
+    @property
+    def smsc_system_id(self) -> str: ...
 
     @property
     def bound(self) -> bool: ...
+
+    @property
+    def pause_left_s(self) -> float:
+        """Seconds until the SMSC's "slow down" is over. It does not count as waiting (spec §6)."""
+        ...
 
     def receipt_key(self, smsc_id: str) -> str:
         """The id of a submit_sm_resp as receipts of this link will spell it."""
         ...
 
-    def expected_wait_s(self, fair_key: tuple[int, str] | None = None) -> float: ...
+    def expected_wait_s(self, fair_key: tuple[int, str] | None = None) -> float:
+        """How long a new message under `fair_key` would wait for its token."""
+        ...
 
-    def offer(self, submission: Submission) -> Offer: ...
+    def offer(self, submission: Submission) -> Offer:
+        """Take a message in; `granted` may be told before this returns."""
+        ...
 
-    def withdraw(self, submission: Submission) -> bool: ...
+    def withdraw(self, submission: Submission) -> bool:
+        """Take a waiting message out. False once it has a slot."""
+        ...
 
-    def write(self, submission: Submission) -> None: ...
+    def write(self, submission: Submission) -> None:
+        """Put every granted, unwritten segment on the wire. Each is `answered` once."""
+        ...
 
-    def stop(self, submission: Submission) -> None: ...
+    def stop(self, submission: Submission) -> None:
+        """No further segment may be granted or written; unused places go to those who wait."""
+        ...
 
 
 class Routes(Protocol):
@@ -45,8 +62,14 @@ class Routes(Protocol):
         """The link of exactly this id."""
         ...
 
-    def members(self, route_id: int) -> Sequence[SubmitLink]: ...
+    def members(self, route_id: int) -> Sequence[SubmitLink]:
+        """The link itself, or the members of the pool; empty for an unknown id."""
+        ...
 
-    def pick(self, route_id: int) -> SubmitLink | None: ...
+    def pick(self, route_id: int) -> SubmitLink | None:
+        """Where the next message for `route_id` should go, None when nothing is bound."""
+        ...
 
-    def text_options(self, route_id: int) -> list[TextOptions]: ...
+    def text_options(self, route_id: int) -> Sequence[TextOptions]:
+        """The distinct text settings a message for `route_id` may meet; none for an unknown id."""
+        ...

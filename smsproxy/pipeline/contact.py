@@ -1,25 +1,36 @@
-"""The contact-policy stage: asks for verdicts in batches, gives back what did not go out (spec §5)."""
+"""The contact-policy stage: asks for verdicts in batches, gives back what did not go out (spec §5).
+
+Asking and giving back share one coalescer, so the engine never sees both for one message_id at a time. What
+could not be given back is kept under its message_id and tried again, unless the same message is asked for
+anew meanwhile: then its old reservation is the one it is sent under, and giving that back would leave a sent
+message uncounted.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
 from collections.abc import Callable
+from itertools import islice
 
+from smsproxy.aio.backlog import RETRY_S
 from smsproxy.aio.coalescer import Coalescer
 from smsproxy.domain.outcome import Answer, Status
 from smsproxy.obs.log import Log
+from smsproxy.pipeline.attempts import Attempts
+from smsproxy.pipeline.ends import refusal
 from smsproxy.pipeline.job import Job
-from smsproxy.policy.base import PolicyEngine, PolicyRequest, PolicyUnavailableError, Verdict
+from smsproxy.policy.base import PolicyEngine, PolicyRequest, Verdict
 
-GIVE_BACK_S = 1.0
-"""A count is given back before the answer where the engine is reachable, within this otherwise."""
-_RETRY_S = 0.25
-_GIVE_UP_S = 60.0
+LATE_MAX = 100_000
+"""Reservations that wait for the engine to come back; then the oldest stays counted."""
+_LATE_BATCH = 1024
+_UNAVAILABLE = "the contact policy is not available"
 
 
 class ContactStage:
-    """Two coalescers around one engine: reservations in, releases out."""
+    """One coalescer around one engine. Counters are read at scrape time."""
 
     def __init__(
         self,
@@ -27,63 +38,93 @@ class ContactStage:
         log: Log,
         *,
         passed: Callable[[Job], None],
-        refused: Callable[[Job, Status, str], None],
-        released: Callable[[Job, Answer], None],
+        refused: Callable[[Job, Answer], None],
+        released: Callable[[Job], None],
     ) -> None:
-        self.engine = engine
-        self._log = log
+        self._engine = engine
         self._passed = passed
         self._refused = refused
         self._released = released
-        self._reservations: Coalescer[Job] = Coalescer(self._reserve)
-        self._releases: Coalescer[tuple[Job, Answer | None]] = Coalescer(self._release)
-        self._late: set[asyncio.Task[None]] = set()
+        self._reserves = Attempts(log, "policy_reserve")
+        self._releases = Attempts(log, "policy_release")
+        # Bounded by max_in_flight: a job is in here at most once.
+        self._turns: Coalescer[Job | None] = Coalescer(self._turn, max_waiting=sys.maxsize)
+        self._late: dict[bytes, PolicyRequest] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self.delayed = 0
+        self.lost = 0
 
     @property
     def idle(self) -> bool:
-        return self._reservations.idle and self._releases.idle and not self._late
+        return self._turns.idle and not self._late
 
     def ask(self, job: Job) -> None:
-        self._reservations.add(job)
+        """Ends in `passed(job)`, with a reservation, or `refused(job, answer)`, without."""
+        self._turns.add(job)
 
-    def give_back(self, job: Job, answer: Answer | None) -> None:
-        """Undo the reservation, then hand `answer` on (None: nobody waits for one)."""
-        job.reserved = False
-        self._releases.add((job, answer))
+    def give_back(self, job: Job) -> None:
+        """Undo its reservation; `released(job)` follows, at the latest once the engine has failed to."""
+        self._turns.add(job)
 
-    async def _reserve(self, jobs: list[Job]) -> None:
-        verdicts = await self.engine.reserve([_request(job) for job in jobs])
-        for job, verdict in zip(jobs, verdicts, strict=True):
+    async def _turn(self, batch: list[Job | None]) -> None:
+        """One batch: jobs with a reservation give it back, the others ask. None: the late ones are due."""
+        jobs = [job for job in batch if job is not None]
+        asking = [job for job in jobs if job.reservation is None]
+        giving = [job for job in jobs if job.reservation is not None]
+        requests = [_request(job) for job in asking]
+        late: list[PolicyRequest] = []
+        if len(jobs) < len(batch):
+            wanted = {request.message_id for request in requests}
+            due = (one for message_id, one in self._late.items() if message_id not in wanted)
+            late = list(islice(due, _LATE_BATCH))
+        if requests and (giving or late):
+            await asyncio.gather(self._release(giving, late), self._reserve(asking, requests))
+        elif requests:
+            await self._reserve(asking, requests)
+        else:
+            await self._release(giving, late)
+
+    async def _reserve(self, jobs: list[Job], requests: list[PolicyRequest]) -> None:
+        verdicts = await self._reserves.result(self._engine.reserve(requests))
+        if verdicts is None:
+            verdicts = [Verdict.UNAVAILABLE] * len(jobs)
+        for job, request, verdict in zip(jobs, requests, verdicts, strict=True):
             if verdict is Verdict.OK:
-                job.reserved = True
+                self._late.pop(request.message_id, None)
+                job.reservation = request
                 self._passed(job)
             elif verdict is Verdict.UNAVAILABLE:
-                self._refused(job, Status.UNAVAILABLE, "the contact policy is not available")
+                self._refused(job, refusal(job, Status.UNAVAILABLE, _UNAVAILABLE))
             else:
-                self._refused(job, Status(verdict.value), f"refused by the contact policy: {verdict.value}")
+                error = f"refused by the contact policy: {verdict.value}"
+                self._refused(job, refusal(job, Status(verdict.value), error))
 
-    async def _release(self, batch: list[tuple[Job, Answer | None]]) -> None:
-        requests = [_request(job) for job, _ in batch]
-        try:
-            await self.engine.release(requests)
-        except PolicyUnavailableError as error:
-            self._log.warning("policy_release_delayed", count=len(batch), reason=str(error))
-            self._late.add(task := asyncio.create_task(self._release_until_done(requests)))
-            task.add_done_callback(self._late.discard)
-        for job, answer in batch:
-            if answer is not None:
-                self._released(job, answer)
+    async def _release(self, jobs: list[Job], late: list[PolicyRequest]) -> None:
+        fresh = [job.reservation for job in jobs if job.reservation is not None]
+        done = not (late or fresh) or await self._releases.done(self._engine.release([*late, *fresh]))
+        if done:
+            for request in late:
+                self._late.pop(request.message_id, None)
+        else:
+            self._keep(fresh)
+        if self._late and self._timer is None:
+            delay_s = 0 if done else RETRY_S
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._late_are_due)
+        for job in jobs:
+            job.reservation = None
+            self._released(job)
 
-    async def _release_until_done(self, requests: list[PolicyRequest]) -> None:
-        give_up_at = asyncio.get_running_loop().time() + _GIVE_UP_S
-        while asyncio.get_running_loop().time() < give_up_at:
-            await asyncio.sleep(_RETRY_S)
-            try:
-                await self.engine.release(requests)
-            except PolicyUnavailableError:
-                continue
-            return
-        self._log.error("policy_release_lost", count=len(requests))
+    def _keep(self, requests: list[PolicyRequest]) -> None:
+        self.delayed += len(requests)
+        for request in requests:
+            self._late[request.message_id] = request
+            if len(self._late) > LATE_MAX:
+                del self._late[next(iter(self._late))]
+                self.lost += 1
+
+    def _late_are_due(self) -> None:
+        self._timer = None
+        self._turns.add(None)
 
 
 def _request(job: Job) -> PolicyRequest:

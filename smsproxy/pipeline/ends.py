@@ -2,63 +2,86 @@
 
 from __future__ import annotations
 
-from smsproxy.domain.ids import id_text
+from typing import assert_never
+
 from smsproxy.domain.outcome import Accepted, Answer, InDoubt, NotSent, Refused, SegmentOutcome, Status
 from smsproxy.domain.record import SegmentState
 from smsproxy.pipeline.job import Job
 
+_THROTTLED_RETRY_MS = 1000
+"""The first pause of a throttled link (spec §6)."""
+_SUBMITTED = Status.SUBMITTED
+_KEPT = (Status.SUBMITTED, Status.UNKNOWN)
+_ACCEPTED_STATE = SegmentState.SUBMITTED
+
 
 def answer_of(job: Job) -> Answer:
     """The answer of a job whose segments have all ended."""
-    status, error = _verdict(job.outcomes)
+    outcomes = job.outcomes
+    first = outcomes[0]
+    if len(outcomes) == 1 and type(first) is Accepted:  # nine messages of ten
+        status, error = _SUBMITTED, ""
+        ids: tuple[str, ...] = (first.smsc_id,) if first.smsc_id else ()
+    else:
+        status, error = _verdict(outcomes)
+        ids = tuple(one.smsc_id for one in outcomes if isinstance(one, Accepted) and one.smsc_id)
     if not job.recorded:
         status, error = Status.UNKNOWN, "the SMSC answered, its answer is not stored yet"
-    ids = tuple(one.smsc_id for one in job.outcomes if isinstance(one, Accepted))
     message = job.message
-    answer = Answer(
+    retry_after_ms = _THROTTLED_RETRY_MS if status is Status.RATE_LIMITED else 0
+    return Answer(
         status,
         message.transaction_id,
-        job.link.link_id if job.link else message.route_id,
+        job.link.link_id,
         message.task_id,
         error,
-        id_text(job.message_id),
+        job.shown_id,
         ids,
+        retry_after_ms,
     )
-    if status is Status.RATE_LIMITED:
-        answer.retry_after_ms = 1000
-    return answer
 
 
 def _verdict(outcomes: list[SegmentOutcome | None]) -> tuple[Status, str]:
-    first = outcomes[0]
-    if len(outcomes) == 1 and type(first) is Accepted:
-        return Status.SUBMITTED, ""
-    worst: tuple[Status, str] = (Status.SUBMITTED, "")
+    """In doubt beats refused beats throttled beats not written; accepted only if all were.
+
+    `rate_limited` invites to send again, so it is only said while the SMSC has no segment of the message.
+    """
+    status, error = _SUBMITTED, ""
     for number, outcome in enumerate(outcomes, 1):
         match outcome:
             case InDoubt(reason):
                 return Status.UNKNOWN, f"segment {number}: {reason}"
-            case Refused() if worst[0] is not Status.REJECTED:
-                word = Status.RATE_LIMITED if outcome.throttled else Status.REJECTED
-                worst = (word, f"segment {number}: {outcome}")
-            case NotSent(reason) if worst[0] is Status.SUBMITTED:
-                worst = (Status.REJECTED, f"segment {number}: {reason}")
+            case Refused(throttled=True) if status is _SUBMITTED:
+                status, error = Status.RATE_LIMITED, f"segment {number}: {outcome.text}"
+            case Refused(throttled=False) if status is not Status.REJECTED:
+                status, error = Status.REJECTED, f"segment {number}: {outcome.text}"
+            case NotSent(reason) if status is _SUBMITTED:
+                status, error = Status.REJECTED, f"segment {number}: {reason}"
             case _:
                 pass
-    return worst
+    if status is Status.RATE_LIMITED and any(isinstance(one, Accepted) for one in outcomes):
+        status = Status.REJECTED
+    return status, error
+
+
+def keeps_reservation(status: Status) -> bool:
+    """Whether the contact policy goes on counting a message with this end (spec §5)."""
+    return status in _KEPT
 
 
 def stored_state(outcome: SegmentOutcome) -> tuple[SegmentState, str, str]:
     """(state, SMSC id, reason) as the record keeps them."""
+    if isinstance(outcome, Accepted):  # before the match: this one is the rule
+        return _ACCEPTED_STATE, outcome.smsc_id, ""
     match outcome:
-        case Accepted(smsc_id):
-            return SegmentState.SUBMITTED, smsc_id, ""
         case Refused(text=text):
             return SegmentState.REJECTED, "", text.partition(" ")[0]
         case NotSent(reason):
             return SegmentState.NOT_SENT, "", reason
         case InDoubt(reason):
             return SegmentState.UNKNOWN, "", reason
+        case _:
+            assert_never(outcome)
 
 
 def refusal(job: Job, status: Status, error: str, *, retry_after_ms: int = 0) -> Answer:
@@ -72,3 +95,8 @@ def refusal(job: Job, status: Status, error: str, *, retry_after_ms: int = 0) ->
         error,
         retry_after_ms=retry_after_ms,
     )
+
+
+def expired(job: Job) -> Answer:
+    """The end of a job whose deadline passed before the submission."""
+    return refusal(job, Status.EXPIRED, "the deadline passed before the submission")

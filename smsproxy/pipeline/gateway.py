@@ -81,7 +81,9 @@ class Core:
         (record,) = await self._store.find([key])
         if record is None or record.app_id != caller.app_id:
             return None
-        if record.link_id not in {link.link_id for link in self._routes.members(route_id)} | {route_id}:
+        if record.link_id != route_id and all(
+            link.link_id != record.link_id for link in self._routes.members(route_id)
+        ):
             return None
         record.expire(time.time(), self._receipt_timeout_s)
         return record

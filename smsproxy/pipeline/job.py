@@ -1,27 +1,28 @@
 """One message on its way: the single object that walks the stages (docs/ARCHITECTURE.md, "the hot path").
 
 No task, no future, no lock per message: stages are plain functions of a job, and batches of jobs cross the
-I/O.
+I/O. Every stage and the link read and write it; what it answers in the end is decided in `ends`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from smsproxy.domain.address import Address
 from smsproxy.domain.caller import Caller
+from smsproxy.domain.ids import id_text
 from smsproxy.domain.message import Message
 from smsproxy.domain.outcome import Answer, SegmentOutcome
 from smsproxy.links.base import Slot
 from smsproxy.pipeline.ports import Lane
+from smsproxy.policy.base import PolicyRequest
 from smsproxy.stores.base import Intent
-from smsproxy.text.segmentation import SegmentedText, segment
+from smsproxy.text.segmentation import SegmentedText, TextOptions
 
 if TYPE_CHECKING:
-    import asyncio
-
     from smsproxy.pipeline.base import SubmitLink
 
 
@@ -29,16 +30,36 @@ class Stage(IntEnum):
     """How far a job has come. From RECORDING on octets may leave, so it can no longer be withdrawn."""
 
     CHECKING = 0
-    WAITING = 1
-    RECORDING = 2
-    SUBMITTING = 3
-    ENDED = 4
+    """A look-up or the contact policy holds it."""
+    FOLLOWING = 1
+    """It waits for the first send of the same request."""
+    WAITING = 2
+    """A link holds it until it has a token and a slot."""
+    RECORDING = 3
+    """Its intent is being stored."""
+    SUBMITTING = 4
+    """Its intent is stored; segments are written and answered."""
+    ENDED = 5
+    """Its answer is decided."""
+    WITHDRAWN = 6
+    """Its caller left before anything was sent: it gets no answer."""
+
+
+# An enum's attribute is found by way of its metaclass, a global at once: these are read for every message.
+CHECKING = Stage.CHECKING
+FOLLOWING = Stage.FOLLOWING
+WAITING = Stage.WAITING
+RECORDING = Stage.RECORDING
+SUBMITTING = Stage.SUBMITTING
+ENDED = Stage.ENDED
+WITHDRAWN = Stage.WITHDRAWN
 
 
 class Job:
     """A message, its caller, and what the stages have found out. Also the link's `Submission`."""
 
     __slots__ = (
+        "answer",
         "caller",
         "deadline",
         "destination",
@@ -56,18 +77,29 @@ class Job:
         "repeatable",
         "replaces",
         "reply",
-        "reserved",
+        "reservation",
         "slots",
         "source",
         "stage",
         "stopped",
         "tag",
+        "takeovers",
         "text",
+        "text_options",
         "timer",
         "unanswered",
         "unstored",
         "written",
     )
+
+    # Set by the stage that finds them out; to read one earlier is a fault of ours.
+    text: SegmentedText
+    text_options: TextOptions
+    """What `text` was made by."""
+    link: SubmitLink
+    source: Address
+    destination: Address
+    intent: Intent
 
     def __init__(
         self,
@@ -86,23 +118,26 @@ class Job:
         self.tag = tag
         self.deadline = deadline
         self.on_cancel = on_cancel
-        self.stage = Stage.CHECKING
+        self.stage = CHECKING
+        self.fair_key: tuple[int, str] = (message.app_id, lane)
         self.message_id = b""
         self.repeatable = False
         """The caller gave a transaction_id: a repeat of this message finds it (spec §2.3)."""
         self.replaces = 0
-        self.reserved = False
+        """Generation of the refused record that this try takes over."""
+        self.takeovers = 0
+        """How often its message_id turned out to be taken while it was being stored."""
+        self.reservation: PolicyRequest | None = None
         """The contact policy counts this message until it is given back."""
-        self.followers: list[Job] | None = None
-        """Repeats that wait for this one's end."""
+        self.answer: Answer | None = None
+        """Decided already, but something has to be undone before it is told."""
+        self.followers: dict[Job, None] | None = None
+        """Repeats that wait for this one's end, first come first."""
         self.timer: asyncio.TimerHandle | None = None
-        self.link: SubmitLink | None = None
-        self.intent: Intent | None = None
-        self.fair_key = (message.app_id, lane.value)
-        self.source: Address = _NOWHERE
-        self.destination: Address = _NOWHERE
-        self.text: SegmentedText = _NOTHING
         self.reset_submission()
+
+    def __repr__(self) -> str:
+        return f"<Job {self.stage.name} written={self.written} slots={len(self.slots)}>"
 
     def reset_submission(self) -> None:
         """As if no link had seen it yet (first try, or the next pool member after a proven NotSent)."""
@@ -116,18 +151,23 @@ class Job:
         self.recorded = True
         """False once a result could not be stored at once: then the caller is told `unknown`."""
 
+    @property
+    def shown_id(self) -> str:
+        """The message_id as the caller sees it; where we made the transaction_id, it is the same text."""
+        return id_text(self.message_id) if self.repeatable else self.message.transaction_id
+
     def cancel(self) -> bool:
         """Ticket.cancel: True when it could be withdrawn before anything was sent."""
-        if self.stage >= Stage.RECORDING:
-            return False
+        if self.stage >= RECORDING:
+            return self.stage is WITHDRAWN
         self.on_cancel(self)
         return True
+
+    def overdue(self, now: float) -> bool:
+        """Whether its deadline has passed at `now` (the loop's clock)."""
+        return self.deadline is not None and self.deadline <= now
 
     def stop_timer(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-
-
-_NOWHERE = Address(0, 0, "")
-_NOTHING = segment("")

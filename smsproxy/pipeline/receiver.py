@@ -1,6 +1,6 @@
 """Receipts: stored first, then answered ok (promise P5). In batches, whatever message they belong to.
 
-A receipt that the store cannot take is held for five seconds and tried again; then the SMSC is asked to
+A receipt that the store cannot take within five seconds of its arrival is sent back: the SMSC is asked to
 repeat it (ESME_RX_T_APPN), so that it is never lost between us.
 """
 
@@ -9,22 +9,31 @@ from __future__ import annotations
 import asyncio
 
 from smsproxy.aio.coalescer import Coalescer, CoalescerFullError
-from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.links.base import Delivery
 from smsproxy.obs.log import Log
+from smsproxy.pipeline.attempts import Attempts
 from smsproxy.stores.base import Store
 
 HOLD_S = 5.0
-_RETRY_S = 0.25
+RETRY_S = 0.25
+_BATCH_MAX = 10_000
+"""Five seconds of 2,000 receipts/s: while the store is away, none waits behind the hold of others."""
+_WAITING_MAX = 100_000
+
+_Held = tuple[float, Delivery]
+"""(when it is sent back at the latest, the receipt)"""
 
 
 class Receiver:
-    """Takes receipts from links to the store and answers them."""
+    """Takes receipts from links to the store and answers them. Counters are read at scrape time."""
 
     def __init__(self, store: Store, log: Log) -> None:
         self._store = store
-        self._log = log
-        self._batches: Coalescer[Delivery] = Coalescer(self._keep)
+        self._loop = asyncio.get_running_loop()
+        self._receives = Attempts(log, "store_receive")
+        self._batches: Coalescer[_Held] = Coalescer(
+            self._keep, max_batch=_BATCH_MAX, max_waiting=_WAITING_MAX
+        )
         self.stored = 0
         self.sent_back = 0
 
@@ -33,31 +42,29 @@ class Receiver:
         return self._batches.idle
 
     def received(self, deliveries: list[Delivery]) -> None:
+        """Each will be answered once: ok when it is stored, else "repeat it"."""
+        give_up_at = self._loop.time() + HOLD_S
         for delivery in deliveries:
             try:
-                self._batches.add(delivery)
+                self._batches.add((give_up_at, delivery))
             except CoalescerFullError:
-                self._send_back([delivery])
+                self._send_back(delivery)
 
-    async def _keep(self, batch: list[Delivery]) -> None:
-        receipts = [delivery.receipt for delivery in batch]
-        give_up_at = asyncio.get_running_loop().time() + HOLD_S
-        while True:
-            try:
-                await self._store.receive(receipts)
-            except StoreUnavailableError as error:
-                if asyncio.get_running_loop().time() + _RETRY_S > give_up_at:
-                    self._log.error("receipts_sent_back", count=len(batch), reason=str(error))
-                    self._send_back(batch)
-                    return
-                await asyncio.sleep(_RETRY_S)
-            else:
-                break
-        self.stored += len(batch)
-        for delivery in batch:
-            delivery.answer(True)
+    async def _keep(self, held: list[_Held]) -> None:
+        while held:
+            if await self._receives.done(self._store.receive([one.receipt for _, one in held])):
+                self.stored += len(held)
+                for _, delivery in held:
+                    delivery.answer(True)
+                return
+            last_chance = self._loop.time() + RETRY_S
+            for give_up_at, delivery in held:
+                if give_up_at < last_chance:
+                    self._send_back(delivery)
+            held = [one for one in held if one[0] >= last_chance]
+            if held:
+                await asyncio.sleep(RETRY_S)
 
-    def _send_back(self, batch: list[Delivery]) -> None:
-        self.sent_back += len(batch)
-        for delivery in batch:
-            delivery.answer(False)
+    def _send_back(self, delivery: Delivery) -> None:
+        self.sent_back += 1
+        delivery.answer(False)

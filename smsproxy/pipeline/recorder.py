@@ -7,21 +7,24 @@ coalescers let the store commit everything that came while it was busy in one go
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+from collections.abc import Iterable
 from typing import Protocol
 
+from smsproxy.aio.backlog import Backlog
 from smsproxy.aio.coalescer import Coalescer
-from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.domain.outcome import NotSent, Refused, SegmentOutcome
 from smsproxy.obs.log import Log
-from smsproxy.pipeline.base import SubmitLink
-from smsproxy.pipeline.ends import stored_state
-from smsproxy.pipeline.job import Job, Stage
+from smsproxy.pipeline.attempts import Attempts
+from smsproxy.pipeline.ends import expired, stored_state
+from smsproxy.pipeline.job import RECORDING, SUBMITTING, Job
 from smsproxy.stores.base import Intent, ReceiptMode, SegmentResult, Store
 
 _RECEIPT_MODES = {"all": ReceiptMode.ALL, "last": ReceiptMode.LAST, "none": ReceiptMode.NONE}
-_RETRY_S = 0.25
-"""Between two tries to store a result while the store is away. At most the windows wait."""
+_STORE_AWAY = "the record store is not available"
+# Coalescers here are bounded by max_in_flight and the segments of a message: a job waits in one of them.
+_UNBOUNDED = sys.maxsize
 
 
 class Ends(Protocol):
@@ -32,7 +35,7 @@ class Ends(Protocol):
         ...
 
     def not_recorded(self, job: Job, reason: str) -> None:
-        """The intent could not be stored: nothing was sent."""
+        """The store could not do it: nothing was sent."""
         ...
 
     def exists(self, job: Job) -> None:
@@ -40,151 +43,159 @@ class Ends(Protocol):
         ...
 
     def withdrawn(self, job: Job) -> None:
-        """The link was lost between intent and write: nothing was sent, the intent is gone."""
+        """Nothing was sent and the intent is gone: the link was lost, or `job.answer` says why."""
         ...
 
 
 class Recorder:
-    """Walks jobs from their first slot to their stored end."""
+    """Walks jobs from their first slot to their stored end. Counters are read at scrape time."""
 
     def __init__(self, store: Store, log: Log, ends: Ends) -> None:
         self._store = store
-        self._log = log
         self._ends = ends
-        self._intents: Coalescer[Job] = Coalescer(self._store_intents)
-        self._results: Coalescer[tuple[Job, SegmentResult]] = Coalescer(self._store_results)
-        self._withdrawals: Coalescer[Job] = Coalescer(self._withdraw)
-        self._retries: set[asyncio.Task[None]] = set()
-        self.results_delayed = 0
+        self._loop = asyncio.get_running_loop()
+        self._creates = Attempts(log, "store_create")
+        self._settles = Attempts(log, "store_settle")
+        self._withdraws = Attempts(log, "store_withdraw")
+        self._intents: Coalescer[Job] = Coalescer(self._store_intents, max_waiting=_UNBOUNDED)
+        self._results: Coalescer[tuple[Job | None, SegmentResult]] = Coalescer(
+            self._store_results, max_waiting=_UNBOUNDED
+        )
+        self._withdrawals: Coalescer[Job] = Coalescer(self._withdraw, max_waiting=_UNBOUNDED)
+        self.delayed_results = Backlog(self._settle)
+        self.delayed_withdrawals = Backlog(self._take_back)
 
     @property
     def idle(self) -> bool:
         coalescers = (self._intents, self._results, self._withdrawals)
-        return not self._retries and all(one.idle for one in coalescers)
+        backlogs = (self.delayed_results, self.delayed_withdrawals)
+        return all(one.idle for one in coalescers) and all(one.idle for one in backlogs)
 
     # -- intents --------------------------------------------------------------------------------------------
 
     def record(self, job: Job) -> None:
         """A job got its first slot: store its intent, then write."""
-        job.stage = Stage.RECORDING
+        job.stage = RECORDING
         self._intents.add(job)
 
     async def _store_intents(self, jobs: list[Job]) -> None:
         now = time.time()
         intents = [_intent(job, now) for job in jobs]
-        try:
-            created = await self._store.create(intents)
-        except StoreUnavailableError as error:
-            self._log.error("intents_refused", count=len(jobs), reason=str(error))
+        created = await self._creates.result(self._store.create(intents))
+        if created is None:
             for job in jobs:
-                _link(job).stop(job)
-                self._ends.not_recorded(job, "the record store is not available")
+                job.link.stop(job)
+                self._ends.not_recorded(job, _STORE_AWAY)
             return
+        loop_now = self._loop.time()
         for job, intent, ok in zip(jobs, intents, created, strict=True):
             if ok:
                 job.intent = intent
-                job.stage = Stage.SUBMITTING
-                parts = job.text.parts
-                job.outcomes = [None] * parts
-                job.unanswered = job.unstored = parts
-                _link(job).write(job)
+                self._begin(job, loop_now)
             else:
-                _link(job).stop(job)
+                job.link.stop(job)
                 self._ends.exists(job)
+
+    def _begin(self, job: Job, now: float) -> None:
+        """The intent is stored: write, unless the deadline passed while it was being stored."""
+        job.stage = SUBMITTING
+        if job.deadline is not None and job.overdue(now):
+            job.answer = expired(job)
+            self._never_written(job)
+            return
+        parts = len(job.text.bodies)
+        job.outcomes = [None] * parts
+        job.unanswered = job.unstored = parts
+        job.link.write(job)
 
     # -- answers --------------------------------------------------------------------------------------------
 
-    def answered(self, job: Job, segment_no: int, outcome: SegmentOutcome) -> None:
-        """One segment ended. A refusal, or a place lost before the write, ends the unwritten rest with it."""
-        if job.outcomes[segment_no - 1] is not None:
-            return
-        if segment_no == 1 and isinstance(outcome, NotSent):
-            _link(job).stop(job)
-            self._withdrawals.add(job)
-            return
-        self._note(job, segment_no, outcome)
-        if job.unanswered and isinstance(outcome, Refused | NotSent) and not job.stopped:
-            _link(job).stop(job)
-            for number in range(job.written + 1, job.text.parts + 1):
-                self._note(job, number, NotSent("an earlier segment was not taken"))
+    def answered(self, answers: Iterable[tuple[Job, int, SegmentOutcome]]) -> None:
+        """Segments ended. A refusal, or a place lost before the write, ends the unwritten rest with it."""
+        now = time.time()
+        for job, segment_no, outcome in answers:
+            if segment_no == 1 and isinstance(outcome, NotSent):
+                self._never_written(job)
+                continue
+            self._note(job, segment_no, outcome, now)
+            if job.unanswered and isinstance(outcome, Refused | NotSent):
+                self._cut(job, now)
 
-    def late(self, job: Job, segment_no: int, outcome: SegmentOutcome) -> None:
-        """An answer after the time-out: it settles the record; the caller was told `unknown` long ago."""
-        self._results.add((job, self._result(job, segment_no, outcome)))
+    def late(self, answers: Iterable[tuple[Job, int, SegmentOutcome]]) -> None:
+        """Answers after the time-out: they settle the record; the caller was, or will be, told `unknown`."""
+        now = time.time()
+        for job, segment_no, outcome in answers:
+            self._results.add((None, _result(job, segment_no, outcome, now)))
 
-    def _note(self, job: Job, segment_no: int, outcome: SegmentOutcome) -> None:
+    def _never_written(self, job: Job) -> None:
+        job.link.stop(job)
+        self._withdrawals.add(job)
+
+    def _cut(self, job: Job, now: float) -> None:
+        """What is not written yet never will be."""
+        if job.stopped:
+            return
+        job.link.stop(job)
+        for number in range(job.written + 1, len(job.outcomes) + 1):
+            self._note(job, number, NotSent("an earlier segment was not taken"), now)
+
+    def _note(self, job: Job, segment_no: int, outcome: SegmentOutcome, now: float) -> None:
         job.outcomes[segment_no - 1] = outcome
         job.unanswered -= 1
-        self._results.add((job, self._result(job, segment_no, outcome)))
+        self._results.add((job, _result(job, segment_no, outcome, now)))
 
-    def _result(self, job: Job, segment_no: int, outcome: SegmentOutcome) -> SegmentResult:
-        state, smsc_id, reason = stored_state(outcome)
-        link = _link(job)
-        key = link.receipt_key(smsc_id) if smsc_id else ""
-        return SegmentResult(_intent_of(job), segment_no, state, smsc_id, key, reason, time.time())
-
-    async def _store_results(self, batch: list[tuple[Job, SegmentResult]]) -> None:
+    async def _store_results(self, batch: list[tuple[Job | None, SegmentResult]]) -> None:
         results = [result for _, result in batch]
-        stored = True
-        try:
-            await self._store.settle(results)
-        except StoreUnavailableError as error:
-            stored = False
-            self.results_delayed += len(batch)
-            self._log.error("results_delayed", count=len(batch), reason=str(error))
-            self._retries.add(task := asyncio.create_task(self._settle_until_stored(results)))
-            task.add_done_callback(self._retries.discard)
+        stored = await self._settle(results)
+        if not stored:
+            self.delayed_results.add(results)
         for job, _ in batch:
-            if job.stage is not Stage.SUBMITTING:
-                continue  # a late answer: its caller has been answered
+            if job is None:  # a late answer: its segment has been counted
+                continue
             job.recorded &= stored
             job.unstored -= 1
             if not job.unstored:
                 self._ends.ended(job)
 
-    async def _settle_until_stored(self, results: list[SegmentResult]) -> None:
-        while True:
-            await asyncio.sleep(_RETRY_S)
-            try:
-                await self._store.settle(results)
-            except StoreUnavailableError:
-                continue
-            return
+    async def _settle(self, results: list[SegmentResult]) -> bool:
+        return await self._settles.done(self._store.settle(results))
+
+    # -- nothing was written --------------------------------------------------------------------------------
 
     async def _withdraw(self, jobs: list[Job]) -> None:
         """Nothing of these left: their intents go, and they may be sent another way."""
-        try:
-            await self._store.withdraw([_intent_of(job) for job in jobs])
-        except StoreUnavailableError as error:
-            self._log.error("withdrawals_failed", count=len(jobs), reason=str(error))
+        intents = [job.intent for job in jobs]
+        if await self._take_back(intents):
+            for job in jobs:
+                self._ends.withdrawn(job)
+            return
+        self.delayed_withdrawals.add(intents)
         for job in jobs:
-            self._ends.withdrawn(job)
+            self._ends.not_recorded(job, _STORE_AWAY)
+
+    async def _take_back(self, intents: list[Intent]) -> bool:
+        return await self._withdraws.done(self._store.withdraw(intents))
 
 
 def _intent(job: Job, now: float) -> Intent:
-    message, link = job.message, _link(job)
+    message, link = job.message, job.link
+    settings = link.settings
     return Intent(
         job.message_id,
         message.app_id,
         link.link_id,
-        link.settings.account_name,
+        settings.account_name,
         message.transaction_id,
         message.task_id,
         message.sent_at,
-        job.text.parts,
-        _RECEIPT_MODES[link.settings.registered_delivery],
+        len(job.text.bodies),
+        _RECEIPT_MODES[settings.registered_delivery],
         now,
         job.replaces,
     )
 
 
-def _intent_of(job: Job) -> Intent:
-    if job.intent is None:
-        raise RuntimeError("this job has no intent yet")
-    return job.intent
-
-
-def _link(job: Job) -> SubmitLink:
-    if job.link is None:
-        raise RuntimeError("this job has no link yet")
-    return job.link
+def _result(job: Job, segment_no: int, outcome: SegmentOutcome, now: float) -> SegmentResult:
+    state, smsc_id, reason = stored_state(outcome)
+    key = job.link.receipt_key(smsc_id) if smsc_id else ""
+    return SegmentResult(job.intent, segment_no, state, smsc_id, key, reason, now)

@@ -5,29 +5,36 @@ from __future__ import annotations
 from smsproxy.domain.ids import id_text
 from smsproxy.domain.message import Message
 from smsproxy.domain.outcome import Answer, Status
-from smsproxy.domain.record import MessageRecord, SegmentState
+from smsproxy.domain.record import MessageRecord, SegmentRecord, SegmentState
+
+_REFUSED = (SegmentState.REJECTED, SegmentState.NOT_SENT)
+_UNDECIDED = (SegmentState.SUBMITTING, SegmentState.UNKNOWN)
+
+
+def _accepted(segment: SegmentRecord) -> bool:
+    """The SMSC took it. A few give no id with their ok; a state that only follows an ok tells it as well."""
+    return bool(segment.smsc_id) or segment.state not in (*_REFUSED, *_UNDECIDED)
 
 
 def may_try_anew(record: MessageRecord) -> bool:
     """No handset can have it: every segment was refused by the SMSC on submission, or never written."""
-    return all(
-        segment.state in (SegmentState.REJECTED, SegmentState.NOT_SENT) and not segment.smsc_id
-        for segment in record.segments
-    )
+    return all(segment.state in _REFUSED and not segment.smsc_id for segment in record.segments)
 
 
 def recorded_answer(record: MessageRecord, message: Message) -> Answer:
-    """The end of then, as the record tells it. What receipts said since is SmsInfo's to tell."""
+    """The end of then, as the record tells it. What receipts said since is SmsInfo's to tell.
+
+    An intent without a result belongs to a process that is dead, or to another instance: in doubt for us.
+    """
     status, error = Status.SUBMITTED, ""
     for number, segment in enumerate(record.segments, 1):
-        if segment.smsc_id:
+        if _accepted(segment):
             continue
-        if segment.state in (SegmentState.REJECTED, SegmentState.NOT_SENT):
-            if status is Status.SUBMITTED:
-                status, error = Status.REJECTED, f"segment {number}: {segment.reason or 'not sent'}"
-        else:
-            status, error = Status.UNKNOWN, "no answer from the SMSC is recorded"
+        if segment.state in _UNDECIDED:
+            status, error = Status.UNKNOWN, f"segment {number}: no answer from the SMSC is recorded"
             break
+        if status is Status.SUBMITTED:
+            status, error = Status.REJECTED, f"segment {number}: {segment.reason or 'not sent'}"
     return Answer(
         status,
         message.transaction_id,

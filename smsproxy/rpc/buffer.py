@@ -144,6 +144,11 @@ class MessageBuffer:
         self._released(_wire_size(batch))
         return batch
 
+    async def wait_readable(self) -> None:
+        """Until `read_batch` would not wait."""
+        if not self.readable:
+            await self._wait()
+
     async def _wait(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
         try:

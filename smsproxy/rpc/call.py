@@ -6,6 +6,8 @@ The generated methods, health and reflection use it as grpclib's Stream; the two
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -24,6 +26,8 @@ from smsproxy.rpc.status import RefusalError
 
 CONTENT_TYPE = "application/grpc+proto"
 _OPENING = [(":status", "200"), ("content-type", CONTENT_TYPE)]
+
+LINGER_S = 0.05
 
 Headers = list[tuple[str, str]]
 
@@ -84,6 +88,17 @@ class Call(server.Stream[Any, Any]):
             self.buffer.interrupt()
         if self.on_drain is not None:
             self.on_drain()
+
+    async def linger(self) -> None:
+        """Before a refusal at the opening of a stream: let the caller's first message come, briefly.
+
+        grpcio's asyncio client, when a refusal overtakes its first write, reports that write as INTERNAL
+        instead of the status (175 of 200 calls here).
+        """
+        if self._cardinality.client_streaming and not self._send_initial_metadata_done:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_S):
+                    await self.buffer.wait_readable()
 
     async def read_one(self) -> bytes:
         """The message of a unary call. Raises RefusalError when there is none or more than one."""

@@ -59,6 +59,7 @@ class Dispatcher:
             await call.end(Status.OK)
         else:
             self._count(refusal_or_none.status)
+            await call.linger()
             await call.end(refusal_or_none.status, refusal_or_none.message, list(refusal_or_none.trailers))
 
     def _open(self, stream: GuardedStream, headers: CallHeaders) -> Call:

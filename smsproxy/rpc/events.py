@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, cast
 from grpclib import protocol
 from h2.errors import ErrorCodes
 from h2.events import (
+    ConnectionTerminated,
     DataReceived,
     Event,
+    PingAckReceived,
     RemoteSettingsChanged,
     RequestReceived,
     SettingsAcknowledged,
@@ -26,18 +28,32 @@ from smsproxy.rpc.flow import GuardedConnection, GuardedStream
 if TYPE_CHECKING:
     from smsproxy.rpc.guard import GuardedHandler
 
+FAREWELL_PING = b"farewell"
+
 
 class GuardedEvents(protocol.EventsProcessor):
-    """One per connection. `idle` is called whenever the connection may have become idle."""
+    """One per connection.
+
+    `idle` is called whenever the connection may have become idle, `ponged` when FAREWELL_PING was answered,
+    `gone` when the caller said GOAWAY.
+    """
 
     connection: GuardedConnection
     streams: dict[int, GuardedStream]  # type: ignore[assignment]  # ours are the only ones made here
 
     def __init__(
-        self, handler: GuardedHandler, connection: GuardedConnection, idle: Callable[[], None]
+        self,
+        handler: GuardedHandler,
+        connection: GuardedConnection,
+        *,
+        idle: Callable[[], None],
+        ponged: Callable[[], None],
+        gone: Callable[[], None],
     ) -> None:
         super().__init__(handler, connection)
         self._idle = idle
+        self._ponged = ponged
+        self._gone = gone
 
     def process(self, event: Event) -> None:
         """Unknown frame types are ignored (RFC 9113 §5.5); grpclib would drop the connection."""
@@ -95,6 +111,15 @@ class GuardedEvents(protocol.EventsProcessor):
 
     def process_settings_acknowledged(self, event: SettingsAcknowledged) -> None:
         self._idle()
+
+    def process_connection_terminated(self, event: ConnectionTerminated) -> None:
+        """GOAWAY from the caller. h2 sends nothing after it, so no answer could reach that caller."""
+        self._gone()
+
+    def process_ping_ack_received(self, event: PingAckReceived) -> None:
+        super().process_ping_ack_received(event)
+        if event.ping_data == FAREWELL_PING:
+            self._ponged()
 
     def writable(self) -> None:
         for stream in list(self.streams.values()):

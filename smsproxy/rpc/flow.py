@@ -70,6 +70,8 @@ class GuardedConnection(protocol.Connection):
         self.options = options
         self.counters = counters
         self.held = 0
+        self.ended = False
+        """The GOAWAY is written: nothing more may be said, though the socket stays a moment (`http2`)."""
         self._owed = 0
         self._refill = options.connection_window_bytes // 4
 
@@ -78,6 +80,9 @@ class GuardedConnection(protocol.Connection):
 
     def create_stream(self, *, stream_id: int | None = None, wrapper: Wrapper | None = None) -> GuardedStream:
         return GuardedStream(self, self.h2, self._transport, stream_id=stream_id, wrapper=wrapper)
+
+    def is_closing(self) -> bool:
+        return self.ended or super().is_closing()
 
     def received(self, size: int) -> None:
         """`size` flow-controlled bytes came in and are held for a stream."""

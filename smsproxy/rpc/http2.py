@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 from grpclib import protocol
+from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
 from h2.exceptions import FrameTooLargeError, ProtocolError
-from h2.settings import SettingCodes
 from h2.stream import StreamState
 
 from smsproxy.rpc.events import GuardedEvents
+from smsproxy.rpc.farewell import Farewell
 from smsproxy.rpc.flow import GuardedConnection, GuardedH2
 from smsproxy.rpc.status import internal_error
 
@@ -36,8 +37,8 @@ _DATA, _HEADERS, _CONTINUATION = 0x0, 0x1, 0x9
 _END_HEADERS = 0x4
 _STREAM_ID = 0x7FFFFFFF
 
-DRAIN_ACK_S = 1.0
-"""How long a drain waits for the peer to acknowledge that it may open no more streams."""
+GOAWAY_S = 0.25
+"""How long a connection that we end stays open, unheard, so that the peer reads why."""
 
 
 class GuardedProtocol(protocol.H2Protocol):
@@ -55,8 +56,8 @@ class GuardedProtocol(protocol.H2Protocol):
         self._preface_left = PREFACE_BYTES
         self._tail = b""
         self._in_headers = False
-        self._draining = False
-        self._ack_overdue: asyncio.TimerHandle | None = None
+        self._farewell: Farewell | None = None
+        self._closing: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -80,7 +81,13 @@ class GuardedProtocol(protocol.H2Protocol):
         self.connection = GuardedConnection(
             h2, transport, config=self.config, options=options, counters=counters
         )
-        self.processor = GuardedEvents(self.handler, self.connection, self._maybe_goodbye)
+        self.processor = GuardedEvents(
+            self.handler,
+            self.connection,
+            idle=self._check_farewell,
+            ponged=self._ponged,
+            gone=lambda: self._close("caller said GOAWAY"),
+        )
         self.connection.flush()
         self.connection.initialize()
 
@@ -92,11 +99,11 @@ class GuardedProtocol(protocol.H2Protocol):
         except ProtocolError as error:
             self.server.counters.protocol_errors_total += 1
             log.debug("rpc_protocol_error", error=str(error))
-            self._terminate()
+            self._end(error.error_code)
         except Exception as error:  # the peer's bytes must never reach the event loop's handler
             internal_error(error)
             self.server.counters.internal_errors_total += 1
-            self._terminate()
+            self._end(ErrorCodes.INTERNAL_ERROR)
         if not self.closed:
             self.connection.flush()
 
@@ -113,8 +120,7 @@ class GuardedProtocol(protocol.H2Protocol):
             high, low, kind, flags, stream_id = _header(data, at)
             stop = at + HEADER_BYTES + (high << 8 | low)
             if stop - at > limit + HEADER_BYTES:
-                self.connection.h2.close_connection(ErrorCodes.FRAME_SIZE_ERROR)
-                raise FrameTooLargeError
+                raise FrameTooLargeError(f"frame of {stop - at - HEADER_BYTES} bytes")
             if stop > end:
                 break
             if kind == _DATA and not flags and self._plain_data(stream_id, data[at + HEADER_BYTES : stop]):
@@ -167,49 +173,52 @@ class GuardedProtocol(protocol.H2Protocol):
         self.processor.writable()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self.server.left(self) and not self.closed:
+        if self.server.left(self):
             self._close("connection lost")
 
     def drain(self) -> None:
-        """No new streams; GOAWAY and close when the last one ended (spec §9)."""
-        self._draining = True
-        self.connection.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 0})
-        self.connection.flush()
+        """No new streams; goodbye when the last one is over (`farewell`)."""
+        self._farewell = Farewell(self.connection, lambda: not self.processor.streams, self._goodbye)
         self.handler.drain()
-        self._ack_overdue = asyncio.get_running_loop().call_later(DRAIN_ACK_S, self._give_up_ack)
-        self._maybe_goodbye()
+        self._farewell.begin()
 
     def cut(self) -> None:
         """Close now. What the peer does not read at once it never gets."""
-        if not self.closed:
-            self.connection.h2.close_connection()
-            self._terminate()
-        if self._transport is not None and self._transport.get_write_buffer_size():
-            self._transport.abort()
+        self._goodbye()
+        self._close("connection cut")
 
-    def _give_up_ack(self) -> None:
-        self._ack_overdue = None
-        self._maybe_goodbye()
+    def _check_farewell(self) -> None:
+        if self._farewell is not None and not self.closed:
+            self._farewell.check()
 
-    def _maybe_goodbye(self) -> None:
-        """Until the peer knows the limit of 0, a request may be on its way: it must not meet a GOAWAY."""
-        if not self._draining or self.closed or self.processor.streams:
+    def _ponged(self) -> None:
+        if self._farewell is not None and not self.closed:
+            self._farewell.ponged()
+
+    def _goodbye(self) -> None:
+        self._end(ErrorCodes.NO_ERROR)
+
+    def _end(self, error: ErrorCodes) -> None:
+        """Send GOAWAY, end all calls, and close when the peer had time to read it.
+
+        A socket closed over unread octets is reset by the kernel, and the reset overtakes the GOAWAY.
+        """
+        if self.closed:
             return
-        if self.connection.h2.local_settings.max_concurrent_streams and self._ack_overdue is not None:
-            return
-        self.connection.h2.close_connection()
-        self._terminate()
-
-    def _terminate(self) -> None:
-        """Send what h2 has to say (a GOAWAY), then close."""
-        if not self.closed:
-            self.connection.flush()
-            self._close("connection ended")
+        self.closed = True
+        self._tail = b""
+        if self.connection.h2.state_machine.state is not ConnectionState.CLOSED:  # else h2 said it
+            self.connection.h2.close_connection(error)
+        self.connection.flush()
+        self.connection.ended = True
+        self.handler.close()
+        self._closing = asyncio.get_running_loop().call_later(GOAWAY_S, self._close, "connection ended")
 
     def _close(self, reason: str) -> None:
         self.closed = True
-        self._tail = b""
-        if self._ack_overdue is not None:
-            self._ack_overdue.cancel()
-            self._ack_overdue = None
+        for timer in (self._farewell, self._closing):
+            if timer is not None:
+                timer.cancel()
         self.processor.close(reason)
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            self._transport.abort()  # a peer that does not read would keep the socket for ever

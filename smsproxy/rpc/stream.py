@@ -191,7 +191,7 @@ class SmsStream:
             room = stream.room()
             if not room:
                 return
-            count = min(len(out), FRAME_ANSWERS_MAX)
+            count = _fitting(out, room)
             frame = b"".join(out[:count])
             if len(frame) <= room:
                 del out[:count]
@@ -220,6 +220,16 @@ class SmsStream:
         for ticket in tickets.values():
             if ticket is not None:
                 ticket.cancel()
+
+
+def _fitting(answers: list[bytes], room: int) -> int:
+    """How many answers go into one frame: enough to fill it, at most FRAME_ANSWERS_MAX."""
+    size = 0
+    for count, answer in enumerate(answers, 1):
+        size += len(answer)
+        if size >= room or count == FRAME_ANSWERS_MAX:
+            return count
+    return len(answers)
 
 
 def response_order(value: str | None) -> bool:

@@ -15,10 +15,6 @@ from typing import NamedTuple, Protocol
 from smsproxy.domain.receipt import Receipt
 from smsproxy.domain.record import MessageRecord, SegmentState
 
-PARKING_MAX = 10_000
-"""Receipts kept for messages not known yet; the oldest makes room (spec §6)."""
-PARKING_S = 60.0
-
 
 class ReceiptMode(IntEnum):
     """Which receipts the message asked for (links' `registered_delivery`). Numbers are stored."""
@@ -46,7 +42,7 @@ class Intent:
     replaces: int = 0
     """Generation of the refused record that this intent takes over (compare-and-set), 0 for none."""
     generation: int = 0
-    """The store's own handle, set by `create`."""
+    """The store's own handle of the record, set by `create` where it answers True; never given twice."""
 
 
 class SegmentResult(NamedTuple):
@@ -77,7 +73,12 @@ class Store(Protocol):
         ...
 
     async def settle(self, results: Sequence[SegmentResult]) -> None:
-        """Record the ends of segments; a parked receipt of the same key is applied in the same step."""
+        """Record the ends of segments, each applied once: to a segment without a result or in doubt.
+
+        A parked receipt of the same key is applied in the same step. A receipt key that another segment has
+        goes to this one, the newest; the other keeps its state. Results of records that are no longer there
+        change nothing.
+        """
         ...
 
     async def withdraw(self, intents: Sequence[Intent]) -> None:
@@ -85,11 +86,11 @@ class Store(Protocol):
         ...
 
     async def receive(self, receipts: Sequence[Receipt]) -> None:
-        """Store receipts; one whose message is not known yet is parked for PARKING_S."""
+        """Store receipts, forward only; one whose message is not known yet is parked (stores/parking.py)."""
         ...
 
     async def find(self, message_ids: Sequence[bytes]) -> list[MessageRecord | None]:
-        """The records as stored, in order of the ids."""
+        """The records as stored, in order of the ids; the caller may change what it gets."""
         ...
 
     async def sweep(self, now: float) -> int:
@@ -102,19 +103,19 @@ class Store(Protocol):
 
 
 def new_counters() -> dict[str, int]:
-    """Counters every store keeps, named after the promises they watch."""
+    """The counters of every store. They count what is durable: a call that failed counts nothing."""
     return dict.fromkeys(
         (
             "intents_stored",
-            "results_stored",
-            "receipts_stored",
-            "receipts_repeated",
-            "receipts_parked",
-            "receipts_lapsed",
-            "receipts_parking_overflow",
-            "smsc_ids_reused",
             "intents_withdrawn",
-            "intents_marked_unknown",
+            "intents_marked_unknown",  # left by an earlier life, found at open
+            "results_stored",  # not those that came twice or too late
+            "receipts_stored",  # every receipt taken: applied, parked or repeated
+            "receipts_repeated",  # changed nothing: the segment, or the parked receipt, was final already
+            "receipts_parked",
+            "receipts_lapsed",  # parked, and no message came
+            "receipts_parking_overflow",  # parked, and had to make room
+            "smsc_ids_reused",  # went from an older segment to a newer one
             "messages_swept",
         ),
         0,

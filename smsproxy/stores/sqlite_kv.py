@@ -46,15 +46,16 @@ class SqliteKeyValue:
     """One file. `clock` gives Unix seconds; it decides what has expired."""
 
     def __init__(self, path: str | Path, clock: Callable[[], float]) -> None:
-        self._thread = SqliteThread(path, name="policy")
+        self.thread = SqliteThread(path, _prepare, name="policy")
+        """For its counters."""
         self._clock = clock
 
     async def open(self) -> None:
         """Raises StoreUnavailableError with one clear line."""
-        await self._thread.open(_prepare)
+        await self.thread.open()
 
     async def close(self) -> None:
-        await self._thread.close()
+        await self.thread.close()
 
     async def transact(self, work: Callable[[SqliteTransaction], R]) -> R:
         """`work` in a transaction of its own within the next group commit; durable when this returns."""
@@ -65,26 +66,24 @@ class SqliteKeyValue:
                 "DELETE FROM kv WHERE key IN (SELECT key FROM kv WHERE expires_at <= ? LIMIT ?)",
                 (now, _PURGE_STEP),
             )
-            connection.execute("SAVEPOINT work")
-            try:
-                result = work(SqliteTransaction(connection, now))
-            except BaseException:
-                connection.execute("ROLLBACK TO work")
-                raise
-            connection.execute("RELEASE work")
-            return result
+            return work(SqliteTransaction(connection, now))
 
-        return await self._thread.run(run)
+        return await self.thread.run(run)
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
+    """Create the table in an empty file, or check that it is ours. Raises sqlite3.DatabaseError."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables:
         connection.execute(
             "CREATE TABLE kv (key BLOB PRIMARY KEY, value BLOB NOT NULL, expires_at REAL NOT NULL)"
             " WITHOUT ROWID"
         )
         connection.execute("CREATE INDEX kv_by_expiry ON kv (expires_at)")
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION:d}")
-    elif version != _SCHEMA_VERSION:
+        return
+    if "kv" not in tables:
+        raise sqlite3.DatabaseError("not a smsproxy policy file (other tables are in it)")
+    ((version,),) = connection.execute("PRAGMA user_version").fetchall()
+    if version != _SCHEMA_VERSION:
         raise sqlite3.DatabaseError(f"schema version {version}, this release knows {_SCHEMA_VERSION}")

@@ -1,9 +1,10 @@
 """The SQLite schema of the record store, its version, and the numbering that keeps it small.
 
 Rows lie in arrival order: a message gets the next row number R and its segments are R, R+1, … in `segments`,
-so a record is found from its message without a further index. There are two indexes, both on what the outside
-asks by: our message_id (16 bytes) and (account, receipt key). Random indexes are what slows a growing store,
-so there is no third.
+so a record is found from its message without a further index. The upper bits of a row number count the times
+the file was opened, so no number is ever given twice. There are two indexes, both on what the outside asks
+by: our message_id (16 bytes) and (account, receipt key). Random indexes are what slows a growing store, so
+there is no third.
 """
 
 from __future__ import annotations
@@ -47,25 +48,35 @@ CREATE TABLE parked (
     PRIMARY KEY (account, receipt_key)
 ) WITHOUT ROWID;
 """
+_NAMES = {"meta", "accounts", "messages", "segments", "parked"}
+_ROWS_OF_A_LIFE = 1 << 40
+"""Row numbers of one life of the daemon: a million a second for twelve days; 8 million lives fit."""
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Create the schema in an empty file, or check its version. Raises sqlite3.DatabaseError."""
+    """Create the schema in an empty file, or check that it is ours. Raises sqlite3.DatabaseError."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
         for statement in _TABLES.split(";"):
-            if statement.strip():
-                connection.execute(statement)
+            connection.execute(statement)
         write_meta(connection, "schema_version", SCHEMA_VERSION)
         return
-    if "meta" not in tables:
+    if not tables >= _NAMES:
         raise sqlite3.DatabaseError("not a smsproxy store (other tables are in it)")
     version = read_meta(connection, "schema_version")
     if version != SCHEMA_VERSION:
         raise sqlite3.DatabaseError(f"schema version {version}, this release knows {SCHEMA_VERSION}")
 
 
+def begin_life(connection: sqlite3.Connection) -> int:
+    """Count this opening; returns the first row number of this life, above every number given before."""
+    life = read_meta(connection, "life") + 1
+    write_meta(connection, "life", life)
+    return life * _ROWS_OF_A_LIFE
+
+
 def read_meta(connection: sqlite3.Connection, key: str) -> int:
+    """A number of the `meta` table, 0 where it is not there."""
     found = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return int(found[0]) if found else 0
 

@@ -1,0 +1,79 @@
+"""From Settings to parts: which class, with which numbers. Only app.py calls it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from smsproxy.limits.gcra import Gcra
+from smsproxy.pipeline.pipeline import PipelineOptions
+from smsproxy.policy import blacklist
+from smsproxy.policy.base import KeyValue
+from smsproxy.policy.embedded import EmbeddedPolicy
+from smsproxy.policy.memory import MemoryKeyValue
+from smsproxy.policy.strategies import Strategy
+from smsproxy.rpc.options import RpcOptions
+from smsproxy.settings import LinkSettings, PolicySettings, ServerSettings, Settings
+from smsproxy.stores.base import Store
+from smsproxy.stores.memory import MemoryStore
+from smsproxy.stores.sqlite import SqliteStore
+from smsproxy.stores.sqlite_kv import SqliteKeyValue
+
+
+def record_store(settings: Settings) -> Store:
+    url = settings.store.url
+    if url.path is not None:
+        return SqliteStore(url.path, retention_s=settings.store.retention_s)
+    return MemoryStore(retention_s=settings.store.retention_s)
+
+
+def key_value(settings: Settings) -> KeyValue:
+    """The embedded policy's counters: in their own file beside the store, in memory beside `memory:`."""
+    path = settings.policy.path or (settings.store.url.path and f"{settings.store.url.path}.policy")
+    return SqliteKeyValue(Path(path), time.time) if path else MemoryKeyValue(time.time)
+
+
+def contact_policy(settings: PolicySettings, kv: KeyValue) -> EmbeddedPolicy:
+    return EmbeddedPolicy(strategies(settings), settings.timezone, kv, time.time, blacklist.Blacklist())
+
+
+def strategies(settings: PolicySettings) -> list[Strategy]:
+    return [
+        Strategy(
+            name,
+            one.daily_max or None,
+            one.weekly_max or None,
+            int(one.duplicate_window_s),
+            one.blacklist,
+            one.counts_as,
+            one.mode,
+            one.scope,
+            one.shadow,
+            one.on_error or settings.on_error,
+        )
+        for name, one in settings.strategies.items()
+    ]
+
+
+def app_rates(settings: Settings) -> dict[int, tuple[int, int]]:
+    return {app_id: (app.rate_per_s, app.burst) for app_id, app in settings.apps.items()}
+
+
+def shaper(settings: LinkSettings) -> Gcra:
+    return Gcra(settings.rate_per_s, settings.burst)
+
+
+def rpc_options(server: ServerSettings) -> RpcOptions:
+    return RpcOptions(
+        stream_window=server.stream_window,
+        stream_reorder_max=server.stream_reorder_max,
+        max_message_bytes=server.max_message_bytes,
+        default_deadline_s=server.default_deadline_s,
+        max_connections=server.max_connections,
+        max_connections_per_address=server.max_connections_per_address,
+        reuse_port=server.reuse_port,
+    )
+
+
+def pipeline_options(settings: Settings) -> PipelineOptions:
+    return PipelineOptions(settings.server.max_in_flight, int(settings.limits.max_wait_ms))

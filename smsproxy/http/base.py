@@ -1,0 +1,30 @@
+"""What the HTTP door asks of the daemon. app.py implements it; nothing here reaches further into the core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from smsproxy.obs.metrics import Metric
+
+
+class HttpState(Protocol):
+    """The daemon as balancers and monitoring see it. Plain calls in the loop's thread, no I/O."""
+
+    @property
+    def ready(self) -> bool:
+        """Traffic is taken: true between the start and the beginning of the drain."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why not ready, in a word: ``starting``, ``draining``. Only asked when `ready` is false."""
+        ...
+
+    def links(self) -> Mapping[int, bool]:
+        """Every link, and whether a message could be submitted over it now."""
+        ...
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics now (obs.metrics has a function per part)."""
+        ...

@@ -1,0 +1,108 @@
+"""`HttpServer`: uvicorn as one part of the daemon rather than its owner.
+
+uvicorn likes to take SIGTERM for itself and to exit the process when it cannot listen; here it does neither.
+app.py starts it last and closes it last, so that /readyz tells of the drain while it lasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from smsproxy.http.base import HttpState
+from smsproxy.http.listener import open_listener
+from smsproxy.http.routes import application
+
+MAX_CONNECTIONS = 64
+"""A few scrapers and balancers; the next one gets 503. It bounds what a stray client can hold open."""
+KEEP_ALIVE_S = 5
+CLOSE_S = 1
+"""How long answers under way may take at the end; ours take milliseconds."""
+MAX_HEADER_BYTES = 16_384
+
+
+class HttpServer:
+    """The HTTP door on `listen`; "" turns it off, and start and aclose do nothing."""
+
+    def __init__(self, listen: str, state: HttpState) -> None:
+        self._listen = listen
+        self._state = state
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._path = ""
+        self.port = 0
+        """The TCP port that is listened on (for `:0`); 0 when off or on a Unix socket."""
+
+    def __repr__(self) -> str:
+        state = "off" if not self._listen else "listening" if self._serving else "closed"
+        return f"<HttpServer {self._listen!r} {state} port={self.port}>"
+
+    async def start(self) -> None:
+        """Listen. Raises OSError with the address in its text, ValueError when it is not an address."""
+        if not self._listen:
+            return
+        bound = open_listener(self._listen)
+        where = bound.getsockname()
+        if bound.family == socket.AF_UNIX:
+            self._path = where
+        else:
+            self.port = where[1]
+        self._server = _Server(_config(self._state))
+        self._serving = asyncio.create_task(self._server.serve([bound]), name="http")
+        await self._server.listening.wait()
+        if not self._server.started:
+            await self._serving  # raises what went wrong
+
+    async def aclose(self) -> None:
+        """Stop listening, finish the answers under way, close the connections. Twice is once."""
+        server, serving = self._server, self._serving
+        self._server = self._serving = None
+        if server is None or serving is None:
+            return
+        server.should_exit = True
+        await serving
+        if self._path:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
+
+
+def _config(state: HttpState) -> uvicorn.Config:
+    return uvicorn.Config(
+        application(state),
+        http="h11",
+        ws="none",
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=CLOSE_S,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers, and with an event in place of a flag to poll."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT are the daemon's (lifecycle.py); uvicorn ends when `should_exit` is set."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        finally:
+            self.listening.set()

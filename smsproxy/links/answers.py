@@ -1,0 +1,131 @@
+"""From what a session tells to the ends of segments, receipts and inbound messages (spec §6).
+
+A throttled segment does not end here: it goes to the retries, while it may. Called by the link with every
+batch of events; decides, and changes nothing but the link's counters, throttle and retries.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+from smsproxy.domain.outcome import Accepted, InDoubt, Refused, SegmentOutcome
+from smsproxy.links.base import Answered, Delivery
+from smsproxy.links.counters import LinkCounters
+from smsproxy.links.receipts import Receipts
+from smsproxy.links.retries import Owner, Retries
+from smsproxy.links.sessions import Session
+from smsproxy.links.throttle import Throttle
+from smsproxy.settings import LinkSettings
+from smsproxy.smpp.constants import (
+    ESME_RMSGQFUL,
+    ESME_ROK,
+    ESME_RSYSERR,
+    ESME_RTHROTTLED,
+    status_text,
+)
+from smsproxy.smpp.errors import BadPduError
+from smsproxy.smpp.events import (
+    Delivered,
+    Event,
+    LateAnswer,
+    Nacked,
+    SubmitAnswered,
+    SubmitLost,
+    SubmitTimedOut,
+    Unexpected,
+)
+
+_THROTTLED = frozenset({ESME_RTHROTTLED, ESME_RMSGQFUL})
+
+
+class Batch(NamedTuple):
+    """What one read from the wire brought."""
+
+    answered: list[Answered]
+    late: list[Answered]
+    deliveries: list[Delivery]
+
+
+def refused(status: int) -> Refused:
+    return Refused(status, status_text(status), throttled=status in _THROTTLED)
+
+
+class Answers:
+    """Sorts the events of one link."""
+
+    __slots__ = ("_counters", "_receipts", "_retries", "_throttle")
+
+    def __init__(
+        self, settings: LinkSettings, counters: LinkCounters, throttle: Throttle, retries: Retries
+    ) -> None:
+        self._receipts = Receipts(settings)
+        self._counters = counters
+        self._throttle = throttle
+        self._retries = retries
+
+    def sort(self, session: Session, events: list[Event], now: float) -> Batch:
+        """One batch of events of one session, in their order."""
+        batch = Batch([], [], [])
+        for event in events:
+            match event:
+                case SubmitAnswered(owner, status, smsc_id):
+                    self._answer(cast(Owner, owner), status, smsc_id, batch, now)
+                case Delivered():
+                    self._deliver(session, event, batch)
+                case Nacked(owner, status):
+                    # It is never an ok, whatever its status says.
+                    self._answer(cast(Owner, owner), status or ESME_RSYSERR, "", batch, now)
+                case SubmitTimedOut(owner):
+                    self._doubt(cast(Owner, owner), "no answer from the SMSC in time", batch)
+                case SubmitLost(owner):
+                    self._doubt(cast(Owner, owner), "connection lost before the answer", batch)
+                case LateAnswer(owner, status, smsc_id):
+                    self._settle(cast(Owner, owner), status, smsc_id, batch)
+                case Unexpected():
+                    self._counters.unexpected += 1
+                case _:
+                    pass  # the runner's: bound, refused, closed
+        return batch
+
+    def _answer(self, owner: Owner, status: int, smsc_id: str, batch: Batch, now: float) -> None:
+        _, submission, number = owner
+        outcome: SegmentOutcome
+        if status == ESME_ROK:
+            self._counters.accepted += 1
+            self._throttle.ok(now)
+            outcome = Accepted(smsc_id)
+        else:
+            if status in _THROTTLED:
+                self._counters.throttled += 1
+                self._throttle.throttled(now)
+                if not submission.stopped and self._retries.add(owner):
+                    return
+            self._counters.refused += 1
+            outcome = refused(status)
+        self._retries.ended(owner)
+        batch.answered.append((submission, number, outcome))
+
+    def _doubt(self, owner: Owner, reason: str, batch: Batch) -> None:
+        self._counters.in_doubt += 1
+        self._retries.ended(owner)
+        batch.answered.append((owner[1], owner[2], InDoubt(reason)))
+
+    def _settle(self, owner: Owner, status: int, smsc_id: str, batch: Batch) -> None:
+        """An answer after all. A throttled one is not tried again: its caller was told `unknown`."""
+        self._counters.settled_late += 1
+        outcome = Accepted(smsc_id) if status == ESME_ROK else refused(status)
+        batch.late.append((owner[1], owner[2], outcome))
+
+    def _deliver(self, session: Session, event: Delivered, batch: Batch) -> None:
+        try:
+            delivery = self._receipts.delivery(session, event)
+        except BadPduError as error:  # it names no segment or no state: repeated it would be no better
+            self._counters.receipts_bad += 1
+            session.answer(event, error.command_status)
+            return
+        if delivery is None:
+            self._counters.inbound += 1
+            session.answer(event, ESME_ROK)
+        else:
+            self._counters.receipts += 1
+            batch.deliveries.append(delivery)

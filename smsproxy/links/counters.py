@@ -1,0 +1,33 @@
+"""What a link counts. Plain integers, read at scrape time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(slots=True)
+class LinkCounters:
+    """Since the link was made; a changed link begins anew."""
+
+    submits: int = 0
+    """submit_sm written, tries after a throttled answer included."""
+    accepted: int = 0
+    refused: int = 0
+    in_doubt: int = 0
+    settled_late: int = 0
+    """Segments in doubt that were answered after all."""
+    throttled: int = 0
+    lost_before_write: int = 0
+    """Granted segments whose sessions were gone before the write: provably not sent."""
+    receipts: int = 0
+    receipts_bad: int = 0
+    inbound: int = 0
+    """Messages from handsets: answered and dropped."""
+    unexpected: int = 0
+    waiting_full: int = 0
+    binds: int = 0
+    binds_refused: int = 0
+    connects_failed: int = 0
+
+    def items(self) -> list[tuple[str, int]]:
+        return [(one.name, getattr(self, one.name)) for one in fields(self)]

@@ -1,0 +1,261 @@
+"""Every metric of the daemon: its name, its promise, and where its number comes from.
+
+Numbers are plain integers that the parts keep for themselves; they are read when somebody scrapes, so a
+message pays for an addition and nothing else. app.py hands the parts to the functions below (protocols say
+what is needed of them, so this module knows none) and `exposition` makes the text of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Labels = tuple[tuple[str, str], ...]
+"""(name, value) pairs, the same names in the same order for every value of a metric."""
+Values = list[tuple[Labels, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric with all its values. A counter's name ends in ``_total``."""
+
+    name: str
+    help: str
+    kind: Literal["counter", "gauge"]
+    values: Values
+
+
+MetricsSource = Callable[[], Iterable[Metric]]
+"""Reads the counters now. Called once a scrape, in the loop's thread; it must not wait for anything."""
+
+
+# -- the parts, as far as their counters are concerned ------------------------------------------------------
+
+
+class Items(Protocol):
+    """Counters by name."""
+
+    def items(self) -> Iterable[tuple[str, int]]: ...
+
+
+class LinkView(Protocol):
+    """A link (links.link.Link)."""
+
+    @property
+    def link_id(self) -> int: ...
+    @property
+    def bound(self) -> bool: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def counters(self) -> Items: ...
+
+
+class PipelineView(Protocol):
+    """The pipeline (pipeline.pipeline.Pipeline)."""
+
+    @property
+    def submitted(self) -> int: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def ended_by_status(self) -> Items: ...
+    @property
+    def results_delayed(self) -> int: ...
+    @property
+    def receipts_sent_back(self) -> int: ...
+
+
+class Verdicts(Protocol):
+    """Counts by (strategy, verdict)."""
+
+    def items(self) -> Iterable[tuple[tuple[str, str], int]]: ...
+
+
+class PolicyView(Protocol):
+    """The embedded policy engine."""
+
+    @property
+    def verdicts(self) -> Verdicts: ...
+    @property
+    def shadow_verdicts(self) -> Verdicts: ...
+    @property
+    def allowed_on_error(self) -> int: ...
+    @property
+    def released(self) -> int: ...
+
+
+class LimitsView(Protocol):
+    """The process and app limits (limits.local.LocalLimits)."""
+
+    @property
+    def granted(self) -> int: ...
+    @property
+    def refused_by_app(self) -> int: ...
+    @property
+    def refused_by_process(self) -> int: ...
+
+
+class AuthView(Protocol):
+    """The token check (auth.jwt.JwtAuthenticator)."""
+
+    @property
+    def verified(self) -> int: ...
+    @property
+    def remembered_hits(self) -> int: ...
+    @property
+    def refused(self) -> Items: ...
+
+
+# -- one function per part ----------------------------------------------------------------------------------
+
+
+def message_metrics(pipeline: PipelineView) -> Iterator[Metric]:
+    """What became of the requests (spec §2.1)."""
+    yield _counter("requests_total", "Requests that reached the pipeline.", pipeline.submitted)
+    yield _counters(
+        "messages_total", "Requests by how they ended.", "status", pipeline.ended_by_status.items()
+    )
+    yield _gauge("messages_in_flight", "Requests that have not ended yet.", pipeline.in_flight)
+    yield _counter(
+        "results_delayed_total",
+        "Answers of an SMSC that had to wait for the store.",
+        pipeline.results_delayed,
+    )
+    yield _counter(
+        "receipts_sent_back_total",
+        "Receipts the store could not take in time: the SMSC was asked to repeat them.",
+        pipeline.receipts_sent_back,
+    )
+
+
+_LINK_COUNTERS: Mapping[str, tuple[str, str]] = {
+    "submits": ("submits_total", "submit_sm written, repeats after a throttling answer included."),
+    "accepted": ("submits_accepted_total", "Segments the SMSC took."),
+    "refused": ("submits_refused_total", "Segments the SMSC refused."),
+    "in_doubt": ("submits_in_doubt_total", "Segments written and not answered: never sent again."),
+    "settled_late": ("submits_settled_late_total", "Segments in doubt that a late answer settled."),
+    "throttled": ("submits_throttled_total", "Answers that said: slow down; the segment is tried again."),
+    "receipts": ("receipts_received_total", "Delivery receipts that came over the link."),
+    "receipts_bad": ("receipts_malformed_total", "Receipts without an id or a state: refused."),
+    "inbound": ("inbound_messages_total", "Messages from handsets."),
+    "unexpected": ("answers_unexpected_total", "Answers that belong to nothing we sent."),
+    "waiting_full": ("link_waiting_full_total", "Messages refused because too many waited for the link."),
+    "binds": ("link_binds_total", "Sessions bound."),
+    "connects_failed": ("link_connects_failed_total", "Connects and binds that failed."),
+}
+
+
+def link_metrics(links: Iterable[LinkView]) -> Iterator[Metric]:
+    """State and counters of every link. A counter that is new to this table is shown under its own name."""
+    links = list(links)
+    yield _per_link("link_bound", "1 while a message could be submitted over the link.", links, _bound)
+    yield _per_link("link_window_in_use", "Segments sent and not answered.", links, lambda one: one.in_flight)
+    yield _per_link(
+        "link_waiting", "Messages that wait for a token or a slot.", links, lambda one: one.waiting
+    )
+    values: dict[str, Values] = {}
+    for link in links:
+        for name, value in link.counters.items():
+            values.setdefault(name, []).append(((("link", str(link.link_id)),), value))
+    for name, found in values.items():
+        shown, text = _LINK_COUNTERS.get(name, (f"link_{name}_total", f"Counter {name} of the link."))
+        yield Metric(f"smsproxy_{shown}", text, "counter", found)
+
+
+_STORE_COUNTERS: Mapping[str, str] = {
+    "intents_stored": "Intents stored before the first octet left.",
+    "results_stored": "Ends of segments stored.",
+    "receipts_stored": "Delivery receipts stored; only then were they answered ok.",
+    "receipts_repeated": "Receipts that said what was known already.",
+    "receipts_parked": "Receipts that came before their message was known.",
+    "receipts_lapsed": "Parked receipts that no message asked for in time.",
+    "receipts_parking_overflow": "Parked receipts that made room for newer ones.",
+    "smsc_ids_reused": "SMSC ids that were given a second time.",
+    "intents_withdrawn": "Intents whose message provably was not sent.",
+    "intents_marked_unknown": "Intents an earlier life left without a result.",
+    "messages_swept": "Records dropped at the end of their retention.",
+}
+
+
+def store_metrics(counters: Items) -> Iterator[Metric]:
+    """The record store's own counts; one that is new to this table is shown under its own name."""
+    for name, value in counters.items():
+        yield _counter(f"{name}_total", _STORE_COUNTERS.get(name, f"Counter {name} of the store."), value)
+
+
+def policy_metrics(policy: PolicyView) -> Iterator[Metric]:
+    """The contact policy's answers (spec §5)."""
+    yield _verdicts("policy_verdicts_total", "Answers of the contact policy.", policy.verdicts)
+    yield _verdicts(
+        "policy_shadow_verdicts_total",
+        "Refusals of strategies in shadow mode; the message went on.",
+        policy.shadow_verdicts,
+    )
+    yield _counter(
+        "policy_allowed_on_error_total",
+        "Messages let through because the policy's state could not be reached.",
+        policy.allowed_on_error,
+    )
+    yield _counter(
+        "policy_released_total", "Counts given back for messages that were not sent.", policy.released
+    )
+
+
+def limit_metrics(limits: LimitsView) -> Iterator[Metric]:
+    """The process and app limits (spec §4)."""
+    refused = {"app": limits.refused_by_app, "process": limits.refused_by_process}
+    yield _counter("limit_granted_total", "Requests within the process and app limits.", limits.granted)
+    yield _counters("limit_refused_total", "Requests over a limit.", "limit", refused.items())
+
+
+def auth_metrics(auth: AuthView) -> Iterator[Metric]:
+    """The token check (spec §2.6). Callers get one text for all reasons; these are for operators."""
+    yield _counter("tokens_verified_total", "Signatures checked.", auth.verified)
+    yield _counter("tokens_remembered_total", "Tokens known from before.", auth.remembered_hits)
+    yield _counters("tokens_refused_total", "Tokens refused.", "reason", auth.refused.items())
+
+
+def rpc_metrics(counters: Mapping[str, int | Mapping[str, int]]) -> Iterator[Metric]:
+    """The gRPC edge (rpc.options.RpcCounters.as_dict): a name in ``_total`` counts, another is a state."""
+    for name, value in counters.items():
+        text = f"gRPC edge: {name.removesuffix('_total').replace('_', ' ')}."
+        if isinstance(value, Mapping):
+            yield _counters("grpc_calls_ended_total", "gRPC calls by status.", "status", value.items())
+        elif name.endswith("_total"):
+            yield _counter(f"grpc_{name}", text, value)
+        else:
+            yield _gauge(f"grpc_{name}", text, value)
+
+
+def _counter(name: str, text: str, value: int) -> Metric:
+    return Metric(f"smsproxy_{name}", text, "counter", [((), value)])
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return Metric(f"smsproxy_{name}", text, "gauge", [((), value)])
+
+
+def _counters(name: str, text: str, label: str, values: Iterable[tuple[str, int]]) -> Metric:
+    found: Values = [(((label, str(key)),), value) for key, value in values]
+    return Metric(f"smsproxy_{name}", text, "counter", found)
+
+
+def _verdicts(name: str, text: str, verdicts: Verdicts) -> Metric:
+    found: Values = [
+        ((("strategy", strategy), ("verdict", str(verdict))), count)
+        for (strategy, verdict), count in verdicts.items()
+    ]
+    return Metric(f"smsproxy_{name}", text, "counter", found)
+
+
+def _per_link(name: str, text: str, links: Iterable[LinkView], value: Callable[[LinkView], float]) -> Metric:
+    found: Values = [((("link", str(link.link_id)),), value(link)) for link in links]
+    return Metric(f"smsproxy_{name}", text, "gauge", found)
+
+
+def _bound(link: LinkView) -> float:
+    return float(link.bound)

@@ -1,0 +1,46 @@
+"""Reading records back out of the SQLite store, for SmsInfo and for repeats. In the store's thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from smsproxy.domain.record import MessageRecord, SegmentRecord, SegmentState
+from smsproxy.stores.base import ReceiptMode
+from smsproxy.stores.sqlite_rows import Row, select
+
+_FIND_MESSAGES = """
+    SELECT message_id, row, app_id, link_id, transaction_id, task_id, segments, receipts, created_at
+    FROM messages WHERE message_id IN (VALUES {rows})
+"""
+_FIND_SEGMENTS = "SELECT row, state, smsc_id, reason, updated_at FROM segments WHERE row BETWEEN ? AND ?"
+
+
+def find(connection: sqlite3.Connection, message_ids: Sequence[bytes]) -> list[MessageRecord | None]:
+    """A record for each id, in order; one of its own for an id that is asked twice."""
+    rows = {row[0]: row for row in select(connection, _FIND_MESSAGES, [(one,) for one in message_ids])}
+    return [_record(connection, rows[one]) if one in rows else None for one in message_ids]
+
+
+def _record(connection: sqlite3.Connection, message: Row) -> MessageRecord:
+    message_id, row, app_id, link_id, transaction_id, task_id, count, receipts, created_at = message
+    segments = [SegmentRecord(SegmentState.SUBMITTING, updated_at=created_at) for _ in range(count)]
+    stored = connection.execute(_FIND_SEGMENTS, (row, row + count - 1)).fetchall()
+    for segment_row, state, smsc_id, reason, updated_at in stored:
+        segments[segment_row - row] = SegmentRecord(
+            SegmentState(state), smsc_id or "", reason or "", updated_at
+        )
+    record = MessageRecord(
+        message_id,
+        app_id,
+        link_id,
+        transaction_id,
+        task_id,
+        created_at,
+        segments,
+        receipts_expected=receipts != ReceiptMode.NONE,
+        last_receipt_settles_all=receipts == ReceiptMode.LAST,
+        generation=row,
+    )
+    record.spread_last_receipt()
+    return record

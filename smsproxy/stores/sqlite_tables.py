@@ -1,0 +1,271 @@
+"""The SQLite store's work in its own thread: each method is one unit of work on the connection it gets.
+
+An intent is one row in `messages`, a result one row in `segments`, a receipt an update of that row: nothing
+is read back on the way. Batches go in one statement; only when its count tells of something out of the
+ordinary (a message there already, an SMSC id given again, a receipt without its message) rows are looked at
+one by one. Methods return what they changed as counts by counter name: the caller adds them once durable.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+
+from smsproxy.domain.receipt import Receipt
+from smsproxy.domain.record import AWAITS_RESULT, SegmentState
+from smsproxy.stores import sqlite_schema as schema
+from smsproxy.stores.base import SegmentResult
+from smsproxy.stores.parking import PARKING_S, Parked, Parking
+from smsproxy.stores.sqlite_rows import Row, change, select
+
+SWEEP_STEP = 500
+"""Messages dropped in one sweep: a step of a few milliseconds, so that traffic never waits for retention."""
+
+_INSERT_MESSAGES = "INSERT OR IGNORE INTO messages VALUES {rows}"
+# States by number (domain/record.py never renumbers): 7 is UNKNOWN; 1 and 7 are AWAITS_RECEIPT.
+# The join drops results of messages that are no longer there (withdrawn, taken over, swept).
+_SETTLE = """
+    INSERT OR IGNORE INTO segments
+    SELECT column2, column3, column4, column5, column6, column7, column8
+    FROM (VALUES {rows}) CROSS JOIN messages ON messages.row = column1 WHERE true
+    ON CONFLICT (row) DO UPDATE SET
+        account = excluded.account, receipt_key = excluded.receipt_key, smsc_id = excluded.smsc_id,
+        state = excluded.state, reason = excluded.reason, updated_at = excluded.updated_at
+    WHERE segments.state = 7
+"""
+_RELEASE_KEY = "UPDATE segments SET receipt_key = NULL WHERE account = ? AND receipt_key = ? AND row <> ?"
+_APPLY_RECEIPTS = """
+    UPDATE segments SET state = column3, reason = nullif(column4, ''), updated_at = column5
+    FROM (VALUES {rows}) WHERE account = column1 AND receipt_key = column2 AND state IN (1, 7)
+"""
+_KNOWN_KEYS = """
+    SELECT column1, column2 FROM (VALUES {rows})
+    CROSS JOIN segments ON account = column1 AND receipt_key = column2
+"""
+UNFINISHED = """
+    SELECT row, segments, created_at FROM messages AS m WHERE row >= ? AND segments >
+        (SELECT count(*) FROM segments AS s WHERE s.row BETWEEN m.row AND m.row + m.segments - 1)
+"""
+"""Messages without all their results, from a low-water mark on."""
+
+_Key = tuple[int, str]
+Counts = Counter[str]
+
+
+class SqliteTables:
+    """The tables, and what of them is kept in memory: accounts and parked receipts (`recover` reads both)."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, int] = {}
+        self._parking: Parking[_Key] = Parking()
+        self.first_row = 0
+        """The first row number of this life."""
+        self.marked_unknown = 0
+
+    def setup(self, connection: sqlite3.Connection) -> None:
+        """At open: the schema, a new life, and what the last one left without a result."""
+        schema.prepare(connection)
+        self.first_row = schema.begin_life(connection)
+        self.marked_unknown = _mark_unknown(connection)
+        schema.write_meta(connection, "low_water", self.first_row)
+        self.recover(connection)
+
+    def recover(self, connection: sqlite3.Connection) -> None:
+        """Read again what is kept in memory: at open, and after work that was undone."""
+        self._accounts = dict(connection.execute("SELECT name, id FROM accounts"))
+        parked = connection.execute("SELECT account, receipt_key, state, reason, at FROM parked ORDER BY at")
+        self._parking = Parking(
+            ((account, key), Parked(SegmentState(state), reason, at))
+            for account, key, state, reason, at in parked
+        )
+
+    # -- intents --------------------------------------------------------------------------------------------
+
+    def create(self, connection: sqlite3.Connection, rows: list[Row], replaces: list[int]) -> list[bool]:
+        """`rows` of `messages`, their row numbers rising; `replaces`: the row each takes over, 0 for none."""
+        if any(replaces):  # rare: a refused message is tried anew
+            return [_create_one(connection, *one) for one in zip(rows, replaces, strict=True)]
+        if change(connection, _INSERT_MESSAGES, rows) == len(rows):
+            return [True] * len(rows)
+        created = connection.execute(
+            "SELECT row FROM messages WHERE row BETWEEN ? AND ?", (rows[0][0], rows[-1][0])
+        )
+        stored = {row for (row,) in created}
+        return [one[0] in stored for one in rows]
+
+    def withdraw(self, connection: sqlite3.Connection, rows: list[tuple[int, int]]) -> Counts:
+        """`rows`: (row, segments) of each message."""
+        withdrawn = sum(_delete(connection, row, segments) for row, segments in rows)
+        return Counter(intents_withdrawn=withdrawn)
+
+    # -- results --------------------------------------------------------------------------------------------
+
+    def settle(self, connection: sqlite3.Connection, results: Sequence[SegmentResult]) -> Counts:
+        rows = [
+            (
+                intent.generation,
+                intent.generation + segment_no - 1,
+                self._account(connection, intent.account),
+                receipt_key or None,
+                smsc_id or None,
+                state,
+                reason or None,
+                at,
+            )
+            for intent, segment_no, state, smsc_id, receipt_key, reason, at in results
+        ]
+        connection.execute("SAVEPOINT results")
+        counts: Counts = Counter()
+        if _settle_at_once(connection, rows):
+            counts["results_stored"] = len(rows)
+            self._unpark(connection, rows)
+        else:
+            connection.execute("ROLLBACK TO results")
+            for row in rows:
+                counts += _settle_one(connection, row)
+                self._unpark(connection, [row])
+        connection.execute("RELEASE results")
+        return counts
+
+    # -- receipts -------------------------------------------------------------------------------------------
+
+    def receive(self, connection: sqlite3.Connection, receipts: Sequence[Receipt]) -> Counts:
+        rows = {
+            (self._account(connection, account), key): (state, reason, at)
+            for account, key, state, reason, at in receipts
+        }
+        if len(rows) < len(receipts):  # two of one segment: their order counts
+            counts: Counts = Counter()
+            for receipt in receipts:
+                counts += self._apply(connection, [receipt])
+            return counts
+        return self._apply(connection, receipts)
+
+    def _apply(self, connection: sqlite3.Connection, receipts: Sequence[Receipt]) -> Counts:
+        """Receipts of different segments."""
+        rows = [
+            (self._account(connection, account), key, state, reason, at)
+            for account, key, state, reason, at in receipts
+        ]
+        counts = Counter(receipts_stored=len(rows))
+        applied = change(connection, _APPLY_RECEIPTS, rows)
+        if applied == len(rows):
+            return counts
+        known = set(select(connection, _KNOWN_KEYS, [row[:2] for row in rows]))
+        counts["receipts_repeated"] = len(known) - applied
+        for account, key, state, reason, at in rows:
+            if (account, key) not in known:
+                counts += self._park(connection, (account, key), Parked(state, reason, at))
+        return counts
+
+    def _park(self, connection: sqlite3.Connection, key: _Key, receipt: Parked) -> Counts:
+        counts: Counts = Counter()
+        leaves = self._parking.full_for(key)
+        if leaves is not None:
+            self._take(connection, leaves)
+            counts["receipts_parking_overflow"] = 1
+        if not self._parking.park(key, receipt):
+            return Counter(receipts_repeated=1)
+        connection.execute("INSERT OR REPLACE INTO parked VALUES (?,?,?,?,?)", (*key, *receipt))
+        counts["receipts_parked"] = 1
+        return counts
+
+    def _take(self, connection: sqlite3.Connection, key: _Key) -> None:
+        self._parking.take(key)
+        connection.execute("DELETE FROM parked WHERE account = ? AND receipt_key = ?", key)
+
+    def _unpark(self, connection: sqlite3.Connection, settled: list[Row]) -> None:
+        """The segments of these rows may have just become known: what waits for them is theirs."""
+        if not self._parking:
+            return
+        for key in [(row[2], row[3]) for row in settled]:
+            receipt = self._parking.get(key)
+            if receipt is not None and change(connection, _APPLY_RECEIPTS, [(*key, *receipt)]):
+                self._take(connection, key)
+
+    # -- housekeeping ---------------------------------------------------------------------------------------
+
+    def sweep(self, connection: sqlite3.Connection, now: float, retention_s: float) -> tuple[list[int], int]:
+        """(rows of the messages dropped, number of parked receipts that lapsed)."""
+        lapsed = self._parking.lapse(now)
+        if lapsed:
+            connection.execute("DELETE FROM parked WHERE at < ?", (now - PARKING_S,))
+        return _drop_old(connection, now - retention_s), lapsed
+
+    def _account(self, connection: sqlite3.Connection, name: str) -> int:
+        number = self._accounts.get(name)
+        if number is None:
+            ((number,),) = connection.execute(
+                "INSERT INTO accounts (name) VALUES (?) RETURNING id", (name,)
+            ).fetchall()
+            self._accounts[name] = number
+        return number
+
+
+def _create_one(connection: sqlite3.Connection, row: Row, replaces: int) -> bool:
+    if replaces:
+        # Whoever deletes the refused record has taken it over; the loser's insert is then ignored.
+        refused = connection.execute(
+            "SELECT segments FROM messages WHERE row = ? AND message_id = ?", (replaces, row[1])
+        ).fetchone()
+        if refused is not None:
+            _delete(connection, replaces, refused[0])
+    return change(connection, _INSERT_MESSAGES, [row]) == 1
+
+
+def _delete(connection: sqlite3.Connection, row: int, segments: int) -> int:
+    """1 when the message was there. Its segments go with it."""
+    connection.execute("DELETE FROM segments WHERE row BETWEEN ? AND ?", (row, row + segments - 1))
+    return connection.execute("DELETE FROM messages WHERE row = ?", (row,)).rowcount
+
+
+def _settle_at_once(connection: sqlite3.Connection, rows: list[Row]) -> bool:
+    """False when not all of them went in as they are."""
+    try:
+        return change(connection, _SETTLE, rows) == len(rows)
+    except sqlite3.IntegrityError:
+        return False
+
+
+def _settle_one(connection: sqlite3.Connection, row: Row) -> Counts:
+    """One result the careful way: an SMSC id given again belongs to the newest message."""
+    ((message, state),) = connection.execute(
+        "SELECT (SELECT row FROM messages WHERE row = ?), (SELECT state FROM segments WHERE row = ?)", row[:2]
+    ).fetchall()
+    if message is None or not (state is None or SegmentState(state) in AWAITS_RESULT):
+        return Counter()
+    reused = connection.execute(_RELEASE_KEY, (row[2], row[3], row[1])).rowcount
+    return Counter(results_stored=change(connection, _SETTLE, [row]), smsc_ids_reused=reused)
+
+
+def _mark_unknown(connection: sqlite3.Connection) -> int:
+    """Segments that an earlier life of the daemon left without a result are in doubt (spec §6).
+
+    Looked for from the oldest open intent on, a mark that `sweep` keeps: never a scan of the whole table.
+    """
+    unfinished = connection.execute(UNFINISHED, (schema.read_meta(connection, "low_water"),)).fetchall()
+    for row, segments, created_at in unfinished:
+        connection.executemany(
+            "INSERT OR IGNORE INTO segments VALUES (?,0,NULL,NULL,?,?,?)",
+            [
+                (row + offset, SegmentState.UNKNOWN, "no answer before the restart", created_at)
+                for offset in range(segments)
+            ],
+        )
+    return len(unfinished)
+
+
+def _drop_old(connection: sqlite3.Connection, before: float) -> list[int]:
+    """The rows of at most SWEEP_STEP messages that were created before; they are gone."""
+    dropped = connection.execute(
+        "DELETE FROM messages WHERE created_at < ? AND row <="
+        " (SELECT max(row) FROM (SELECT row FROM messages ORDER BY row LIMIT ?)) RETURNING row",
+        (before, SWEEP_STEP),
+    ).fetchall()
+    if dropped:
+        # By range, which also takes what no message refers to.
+        connection.execute(
+            "DELETE FROM segments WHERE row < (SELECT ifnull(min(row), 1 << 62) FROM messages)"
+        )
+    return [row for (row,) in dropped]
