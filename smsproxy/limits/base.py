@@ -2,8 +2,7 @@
 
 The pipeline asks an `Admission` once a request (process and app limits police); links shape through a
 `Bucket`. Both answer with nanoseconds to wait, 0 meaning granted: an int, because an object per answer would
-cost more than the decision. A limiter that several instances share holds leases, so it can answer `ASK`: this
-lease is spent, await `ask`.
+cost more than the decision.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
 
 GRANTED = 0
-ASK = -1
 
 
 class Bucket(Protocol):
@@ -37,11 +35,7 @@ class Admission(Protocol):
     """The process and app limits: one token of each a request, refused at once with the wait."""
 
     def admit(self, app_id: int, now_ns: int) -> int:
-        """GRANTED, the nanoseconds after which a retry could be granted, or ASK (nothing was taken)."""
-        ...
-
-    async def ask(self, app_id: int, now_ns: int) -> int:
-        """As `admit`, but asks the shared limiter where there is one; never answers ASK."""
+        """GRANTED, or the nanoseconds after which a retry could be granted; then nothing was taken."""
         ...
 
 

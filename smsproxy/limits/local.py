@@ -51,10 +51,6 @@ class LocalLimits:
         self.granted += 1
         return GRANTED
 
-    async def ask(self, app_id: int, now_ns: int) -> int:
-        """As `admit`: what this process decides alone never needs asking for."""
-        return self.admit(app_id, now_ns)
-
     def reload(self, process_rate_per_s: int, apps: Mapping[int, tuple[int, int]]) -> None:
         """Take new rates. A bucket whose rate and burst are unchanged keeps its state, a new one is full."""
         self._process = _keep_or_make(self._process, process_rate_per_s, 0)

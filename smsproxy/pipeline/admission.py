@@ -66,7 +66,7 @@ class AdmissionStage:
         else:
             job.message_id = time_ordered_id(int(now * 1000), self._ten_random_bytes())
             message.transaction_id = id_text(job.message_id)
-        if caller.expires_at < now:
+        if caller.expires_at <= now:
             return refusal(job, Status.UNAUTHENTICATED, "authentication failed")
         if message.app_id != caller.app_id and message.app_id:
             return refusal(job, Status.FORBIDDEN, "app_id: not the caller's")

@@ -32,24 +32,17 @@ class Receiver(Protocol):
 class Account:
     """What stays true: every delivery is either waiting here, unanswered on one session, or ended."""
 
-    __slots__ = ("_core", "_receivers", "_waiting", "bucket", "sessions", "system_id")
+    __slots__ = ("_core", "_receivers", "_waiting", "bucket", "system_id")
 
     def __init__(self, system_id: str, core: Core) -> None:
         self.system_id = system_id
         self.bucket = Bucket()
-        self.sessions = 0
-        """Bound sessions of any kind."""
         self._core = core
         self._receivers: deque[Receiver] = deque()
         self._waiting: deque[Delivery] = deque()
 
     def __repr__(self) -> str:
         return f"<Account {self.system_id} receivers={len(self._receivers)} waiting={len(self._waiting)}>"
-
-    @property
-    def idle(self) -> bool:
-        """Nobody is bound and nothing waits: it may be forgotten."""
-        return not self.sessions and not self._waiting
 
     @property
     def waiting(self) -> int:
@@ -126,7 +119,7 @@ class Account:
 
 
 class Accounts:
-    """All system_ids that are bound or have something waiting."""
+    """Every system_id that was ever bound: its receipts may come long after its sessions ended."""
 
     __slots__ = ("_accounts", "_core")
 
@@ -145,8 +138,3 @@ class Accounts:
                 return None
             account = self._accounts[system_id] = Account(system_id, self._core)
         return account
-
-    def tidy(self, account: Account) -> None:
-        """Forget an account that is idle."""
-        if account.idle:
-            self._accounts.pop(account.system_id, None)

@@ -14,6 +14,7 @@ from smsproxy.smpp.pdu import DataSm, DataSmResp, GenericNack, Pdu, SubmitSm, Su
 _FAR_OFF = 0x10000000
 """From a number that is in use to one that no window reaches."""
 _UNASKED_ID = "unasked"
+_REFUSED_ID = "0"
 
 
 class Answer(NamedTuple):
@@ -38,7 +39,7 @@ def answers(
     if plan.action == "nack":
         return [Answer(GenericNack(), sequence_number, status)]
     if status:
-        return [Answer(_refusal(respond, smsc_id, error_body), sequence_number, status)]
+        return [Answer(_refusal(respond, error_body), sequence_number, status)]
     right = Answer(respond(smsc_id), sequence_number)
     match plan.action:
         case "repeat":
@@ -55,7 +56,7 @@ def answers(
 
 
 def _refusal(
-    respond: type[SubmitSmResp] | type[DataSmResp], smsc_id: str, error_body: Literal["none", "empty", "id"]
+    respond: type[SubmitSmResp] | type[DataSmResp], error_body: Literal["none", "empty", "id"]
 ) -> Pdu:
     """A refusal's body: §4.4.2 wants none, the field has all three."""
     match error_body:
@@ -64,7 +65,7 @@ def _refusal(
         case "empty":
             return UnknownPdu(respond.command_id, b"\0")
         case "id":
-            return respond(smsc_id)
+            return respond(_REFUSED_ID)
 
 
 def _elsewhere(sequence_number: int) -> int:

@@ -15,7 +15,7 @@ from smsproxy.simulator.receipts import Delivery
 from smsproxy.simulator.wire import Wire
 from smsproxy.smpp import constants as c
 from smsproxy.smpp import pdu as p
-from smsproxy.smpp.codec import Header, decode, encode
+from smsproxy.smpp.codec import Header, decode, encode, pack_header
 from smsproxy.smpp.errors import BadPduError
 from smsproxy.smpp.framing import HEADER_OCTETS
 
@@ -80,7 +80,11 @@ class SmscSession:
             self._wire.hold(partial(self.write, answer, smsc_id, state))
             return
         pdu, sequence_number, status = answer
-        self._wire.write(encode(pdu, sequence_number, status))
+        if isinstance(pdu, p.UnknownPdu):  # as it is; `encode` would tidy up a refusal
+            octets = pack_header(HEADER_OCTETS + len(pdu.body), pdu.command_id, status, sequence_number)
+            self._wire.write(octets + pdu.body)
+        else:
+            self._wire.write(encode(pdu, sequence_number, status))
         self._core.truth.note(
             self.number, self.system_id, "out", sequence_number, status, pdu, smsc_id, state
         )
@@ -164,11 +168,9 @@ class SmscSession:
     def disconnected(self) -> None:
         """TCP ended: deliveries without an answer go back to the account."""
         if self.account is not None and self.kind is not None:
-            self.account.sessions -= 1
             self._core.counters.bound -= 1
             if self.kind in _RECEIVES:
                 self.account.remove(self, self._deliveries.values())
-            self._accounts.tidy(self.account)
         self._deliveries.clear()
         self._say("closed")
         del self._open_ones[self.number]
@@ -281,7 +283,6 @@ class SmscSession:
         self.account, self.kind = account, bind.kind
         self._core.counters.binds += 1
         self._core.counters.bound += 1
-        account.sessions += 1
         reply = p.BindResp(bind.kind, script.system_id, _SC_INTERFACE_VERSION)
         self.write(Answer(reply, header.sequence_number))
         if bind.kind in _RECEIVES:

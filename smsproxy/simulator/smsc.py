@@ -62,7 +62,7 @@ class Smsc:
             script=script,
             now=loop.time,
             counters=counters,
-            timers=Timers(loop, counters),
+            timers=Timers(loop, counters, after_turn=self._wake_waiters),
             truth=truth,
             random=random,
             ids=SmscIds(script.first_id, truth.clock()),

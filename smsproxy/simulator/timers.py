@@ -27,10 +27,18 @@ class Loop(Protocol):
 class Timers:
     """Calls things later, in the order of their time, and of their asking where that is equal."""
 
-    __slots__ = ("_alarm", "_asked", "_counters", "_heap", "_loop", "_max_waiting", "_wakes_at")
+    __slots__ = ("_after_turn", "_alarm", "_asked", "_counters", "_heap", "_loop", "_max_waiting", "_wakes_at")
 
-    def __init__(self, loop: Loop, counters: Counters, max_waiting: int = MAX_WAITING) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        counters: Counters,
+        max_waiting: int = MAX_WAITING,
+        after_turn: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`after_turn` is called once whenever calls were made."""
         self._loop = loop
+        self._after_turn = after_turn
         self._counters = counters
         self._max_waiting = max_waiting
         self._heap: list[tuple[float, int, Callable[..., object], tuple[object, ...]]] = []
@@ -76,5 +84,6 @@ class Timers:
                 _, _, call, args = heapq.heappop(heap)
                 call(*args)
         finally:
+            self._after_turn()
             if heap and heap[0][0] < self._wakes_at:
                 self._set_alarm(heap[0][0])

@@ -75,6 +75,15 @@ class Process:
                     raise AssertionError(f"no line with {text!r}:\n" + "\n".join(self.lines[-40:]))
                 self._changed.wait(min(left, 0.5))
 
+    def wait_count(self, text: str, count: int, timeout_s: float = START_S) -> None:
+        """Until `count` lines contain `text`."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while sum(text in line for line in self.lines) < count:
+                left = deadline - time.monotonic()
+                assert left > 0, "\n".join(self.lines[-40:])
+                self._changed.wait(min(left, 0.5))
+
     def count_lines(self, text: str) -> int:
         return sum(text in line for line in self.lines)
 

@@ -76,10 +76,16 @@ async def server(start: Start) -> RpcServer:
 
 
 @pytest.fixture
-async def raw(server: RpcServer) -> AsyncIterator[RawClient]:
-    client = await RawClient.connect(server.port)
-    yield client
-    await client.aclose()
+async def raw(server: RpcServer) -> RawClient:
+    return await RawClient.connect(server.port)
+
+
+@pytest.fixture(autouse=True)
+async def no_client_left() -> AsyncIterator[None]:
+    """Closes every raw client of the test, also of one that failed."""
+    yield
+    while RawClient.opened:
+        await RawClient.opened.pop().aclose()
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ never. The raw client knows hyperframe and hpack only, so it can say what no gRP
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from hpack import Decoder, Encoder
 from hyperframe.frame import (
@@ -66,7 +68,7 @@ def answer_to(message: Message, status: Status = Status.SUBMITTED, **more: objec
         transaction_id=message.transaction_id,
         route_id=message.route_id,
         task_id=message.task_id,
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 
@@ -144,7 +146,7 @@ def request_bytes(**fields: object) -> bytes:
         "daddr": "998901234567",
         "message": "hi",
     }
-    return SmsRequest(**(full | fields)).SerializeToString()  # type: ignore[arg-type]
+    return SmsRequest(**(full | fields)).SerializeToString()
 
 
 def framed_request(**fields: object) -> bytes:
@@ -162,7 +164,7 @@ def messages_in(data: bytes) -> list[bytes]:
     return messages
 
 
-def responses_in(data: bytes) -> list[object]:
+def responses_in(data: bytes) -> list[Any]:
     return [SmsResponse.FromString(message) for message in messages_in(data)]
 
 
@@ -187,9 +189,13 @@ class RawStream:
 
 
 class RawClient:
-    """An HTTP/2 client made of frames. It sends nothing it is not told to, but SETTINGS acks."""
+    """An HTTP/2 client made of frames. It sends nothing it is not told to, but acks."""
+
+    opened: ClassVar[list[RawClient]] = []
+    """All of the running test; its fixture closes them."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.opened.append(self)
         self._reader = reader
         self._writer = writer
         self._encoder = Encoder()
@@ -201,8 +207,10 @@ class RawClient:
         self.goaway: int | None = None
         self.closed = False
         self.ack_settings = True
+        self.ack_pings = True
         self.settings: dict[int, int] = {}
         self.window_updates: dict[int, int] = {}
+        self._sent: dict[int, int] = {}
 
     @classmethod
     async def connect(cls, port: int, settings: dict[int, int] | None = None) -> RawClient:
@@ -215,6 +223,8 @@ class RawClient:
         self._task.cancel()
         await asyncio.wait([self._task])
         self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
 
     def send(self, frame: Frame) -> None:
         self._writer.write(frame.serialize())
@@ -247,6 +257,20 @@ class RawClient:
         if end:
             frame.flags.add("END_STREAM")
         self.send(frame)
+
+    async def data_within(self, stream_id: int, payload: bytes) -> None:
+        """Send DATA once the windows of the stream and the connection allow it."""
+        self._sent[0] = self._sent.get(0, 0) + len(payload)
+        self._sent[stream_id] = self._sent.get(stream_id, 0) + len(payload)
+
+        def allowed() -> bool:
+            stream_window = self.settings.get(4, 65_535) + self.window_updates.get(stream_id, 0)
+            window = 65_535 + self.window_updates.get(0, 0)
+            return self._sent[0] <= window and self._sent[stream_id] <= stream_window
+
+        if not allowed():
+            await self.until(allowed)
+        self.data(stream_id, payload)
 
     def reset(self, stream_id: int) -> None:
         self.send(RstStreamFrame(stream_id, error_code=8))
@@ -296,6 +320,8 @@ class RawClient:
                     self.send(SettingsFrame(0, flags=["ACK"]))
             case PingFrame() if "ACK" in frame.flags:
                 self._pong = True
+            case PingFrame() if self.ack_pings:
+                self.send(PingFrame(0, opaque_data=frame.opaque_data, flags=["ACK"]))
             case GoAwayFrame():
                 self.goaway = frame.error_code
             case WindowUpdateFrame():

@@ -90,7 +90,8 @@ async def test_the_core_gets_the_message_its_lane_and_its_deadline(
     assert ticket.lane is Lane.UNARY
     assert (ticket.message.text, ticket.message.ston, ticket.message.snpi) == ("héllo 🙂", 0, None)
     assert ticket.deadline is not None
-    assert 0 < ticket.deadline - asyncio.get_running_loop().time() <= 5
+    left = ticket.deadline - asyncio.get_running_loop().time()
+    assert 0 < left < 5.5  # grpcio rounds the timeout it sends up a little
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ async def test_every_method_needs_one_token_and_one_app_id_and_says_one_text(
         client.CheckESME(api.pb.CheckESMERequest(esme=100), metadata=metadata),
         client.CheckTextLen(api.pb.CheckTextLenRequest(text="x"), metadata=metadata),
         client.SmsInfo(api.pb.SmsStatusRequest(esme=100), metadata=metadata),
-        client.SendMessageStream(iter([api.request()]), metadata=metadata).read(),
+        client.SendMessageStream(metadata=metadata).read(),
     ]
     for call in calls:
         error = await refused(call)
@@ -171,9 +172,7 @@ async def test_a_caller_who_leaves_withdraws_the_message(client: Any, api: Any, 
     call = client.SendMessage(api.request())
     (ticket,) = await gateway.submitted(1)
     call.cancel()
-    async with asyncio.timeout(BOUND_S):
-        while not ticket.cancelled:
-            await asyncio.sleep(0.001)
+    await asyncio.wait_for(ticket.left.wait(), BOUND_S)
 
 
 async def test_an_internal_error_gives_the_caller_an_id_and_the_log_the_rest(

@@ -57,12 +57,6 @@ def test_reload_keeps_the_state_of_unchanged_buckets() -> None:
     assert repr(limits) == "<LocalLimits process=<Gcra 10/s burst=10> apps=2 refused app=17 process=6>"
 
 
-async def test_asking_a_limiter_that_shares_with_nobody_is_admitting() -> None:
-    limits = LocalLimits(0, {1: (1, 0)})
-    assert await limits.ask(1, 0) == GRANTED
-    assert await limits.ask(1, 0) == NS_PER_S
-
-
 def test_the_classes_fit_their_protocols() -> None:
     bucket: Bucket = Gcra(1)
     admission: Admission = LocalLimits(1, {})
