@@ -42,7 +42,6 @@ class Bench:
         self.mirror: list[int] = []
         self.recovered = 0
         self.thread = SqliteThread(path, self.setup, self.recover)
-        self._go_on = threading.Event()
 
     def setup(self, connection: sqlite3.Connection) -> None:
         make_table(connection)
@@ -61,15 +60,19 @@ class Bench:
 
     async def together(self, *works: Callable[[sqlite3.Connection], object]) -> list[object]:
         """Run them in one group: the writer is held until all are queued."""
-        self._go_on.clear()
-        held = asyncio.create_task(self.thread.run(lambda _: self._go_on.wait(10)))
+        held, go_on = threading.Event(), threading.Event()
+
+        def hold(_: sqlite3.Connection) -> None:
+            held.set()
+            go_on.wait(10)
+
+        holding = asyncio.create_task(self.thread.run(hold))
         await asyncio.sleep(0)
-        while self.thread.works != self.thread.works_ended + 1:
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(held.wait, 10)
         tasks = [asyncio.create_task(self.thread.run(work)) for work in works]
         await asyncio.sleep(0)
-        self._go_on.set()
-        await held
+        go_on.set()
+        await holding
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     async def stored(self) -> list[int]:
@@ -128,15 +131,20 @@ async def test_a_stop_iteration_does_not_leave_anybody_waiting(bench: Bench) -> 
 
 
 async def test_a_commit_that_fails_fails_the_group_and_what_is_in_memory_is_right_again(bench: Bench) -> None:
+    def check_at_commit(connection: sqlite3.Connection) -> None:
+        connection.executescript(
+            "COMMIT; PRAGMA foreign_keys = ON;"
+            "CREATE TABLE child (n REFERENCES t DEFERRABLE INITIALLY DEFERRED);"
+            "BEGIN IMMEDIATE; SAVEPOINT work;"
+        )
+
     await bench.thread.run(bench.insert(1))
-    await bench.thread.run(
-        lambda file: file.execute("CREATE TABLE child (n REFERENCES t DEFERRABLE INITIALLY DEFERRED)")
+    await bench.thread.run(check_at_commit)
+    answers = await bench.together(
+        bench.insert(2),
+        lambda file: file.execute("INSERT INTO child VALUES (99)").rowcount,
+        bench.insert(3),
     )
-    await bench.thread.run(lambda file: None)  # pragmas do nothing inside a transaction: set it from outside
-    orphan = "INSERT INTO child VALUES (99)"
-    await bench.thread.run(lambda file: file.execute("PRAGMA defer_foreign_keys = ON"))
-    bench.enforce_foreign_keys()
-    answers = await bench.together(bench.insert(2), lambda file: file.execute(orphan).rowcount, bench.insert(3))
     assert [str(one) for one in answers] == [f"{bench.path}: FOREIGN KEY constraint failed"] * 3
     assert await bench.stored() == bench.mirror == [1]
     assert await bench.thread.run(bench.insert(4)) == 4
