@@ -46,7 +46,8 @@ class DemoError(Exception):
 
 def main() -> int:
     os.chdir(ROOT)
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us with SIGINT ignored
+        signal.signal(number, interrupt)
     processes: list[subprocess.Popen[bytes]] = []
     try:
         check_ports()
@@ -66,6 +67,10 @@ def main() -> int:
         return 0
     finally:
         stop(processes)
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def check_ports() -> None:

@@ -38,7 +38,7 @@ def script_from(table: Mapping[str, object], base: Script | None = None) -> Scri
     try:
         return _ADAPTER.validate_python({**asdict(base or Script()), **table})
     except ValidationError as error:
-        raise ScriptError([_words(detail) for detail in error.errors(include_url=False)]) from None
+        raise ScriptError(_faults(error.errors(include_url=False))) from None
 
 
 def load_script(path: Path, base: Script | None = None) -> Script:
@@ -53,6 +53,16 @@ def load_script(path: Path, base: Script | None = None) -> Script:
         return script_from(table, base)
     except ScriptError as error:
         raise ScriptError([f"{path}: {fault}" for fault in error.faults]) from None
+
+
+def _faults(details: list[ErrorDetails]) -> list[str]:
+    """One line each. An array whose entries are at fault also counts as too short: that is not told."""
+    places = [detail["loc"] for detail in details]
+    return [
+        _words(detail)
+        for detail in details
+        if detail["type"] != "too_short" or not any(place[:-1] == detail["loc"] for place in places)
+    ]
 
 
 def _words(detail: ErrorDetails) -> str:

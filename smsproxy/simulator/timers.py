@@ -27,7 +27,16 @@ class Loop(Protocol):
 class Timers:
     """Calls things later, in the order of their time, and of their asking where that is equal."""
 
-    __slots__ = ("_after_turn", "_alarm", "_asked", "_counters", "_heap", "_loop", "_max_waiting", "_wakes_at")
+    __slots__ = (
+        "_after_turn",
+        "_alarm",
+        "_asked",
+        "_counters",
+        "_heap",
+        "_loop",
+        "_max_waiting",
+        "_wakes_at",
+    )
 
     def __init__(
         self,

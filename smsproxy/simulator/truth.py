@@ -8,6 +8,7 @@ through `read_entries` and `ledger` for a file of another process.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import deque
@@ -82,6 +83,8 @@ class TruthLog:
             self._file.flush()
         except OSError as error:
             self.file_error = f"truth log ended: {error.strerror or error}"
+            with contextlib.suppress(OSError):  # it tries to write again
+                self._file.close()
             self._file = None
         self._lines.clear()
 

@@ -23,6 +23,7 @@ from smsproxy.policy.blacklist import Blacklist
 from smsproxy.policy.embedded import EmbeddedPolicy
 from smsproxy.policy.memory import MemoryKeyValue
 from smsproxy.policy.strategies import Strategy
+from smsproxy.stores.sqlite_kv import SqliteKeyValue
 
 R = TypeVar("R")
 
@@ -49,7 +50,17 @@ async def memory_key_value(clock: HandClock, _directory: Path) -> AsyncIterator[
     yield MemoryKeyValue(clock)
 
 
-KEY_VALUES: dict[str, KeyValueFactory] = {"memory": memory_key_value}
+@asynccontextmanager
+async def sqlite_key_value(clock: HandClock, directory: Path) -> AsyncIterator[KeyValue]:
+    kv = SqliteKeyValue(directory / "policy.db", clock)
+    await kv.open()
+    try:
+        yield kv
+    finally:
+        await kv.close()
+
+
+KEY_VALUES: dict[str, KeyValueFactory] = {"memory": memory_key_value, "sqlite": sqlite_key_value}
 
 
 # --- engines ----------------------------------------------------------------------------------------------

@@ -35,7 +35,17 @@ def an_intent(
 ) -> Intent:
     """Message number `number`: the same number is the same message_id."""
     return Intent(
-        number.to_bytes(16, "big"), 7, 100, account, f"tx-{number}", 55, 1234, segments, receipts, at, replaces
+        number.to_bytes(16, "big"),
+        7,
+        100,
+        account,
+        f"tx-{number}",
+        55,
+        1234,
+        segments,
+        receipts,
+        at,
+        replaces,
     )
 
 

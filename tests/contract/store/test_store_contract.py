@@ -1,4 +1,4 @@
-"""What every store promises (spec §2.3, §6; promises P2, P3, P5, P6, P7). Stores are plugged in by store_kit.py."""
+"""What every store promises (spec §2.3, §6; promises P2, P3, P5-P7). Stores are plugged in by store_kit.py."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ async def test_an_intent_reads_back_as_it_was_given(store: Store) -> None:
     record = await record_of(store, intent)
     assert (record.message_id, record.app_id, record.link_id) == (intent.message_id, 7, 100)
     assert (record.transaction_id, record.task_id, record.sent_at) == ("tx-1", 55, NOW)
-    assert [(one.state, one.smsc_id, one.updated_at) for one in record.segments] == [(SUBMITTING, "", NOW)] * 2
+    assert [(one.state, one.smsc_id, one.updated_at) for one in record.segments] == [
+        (SUBMITTING, "", NOW)
+    ] * 2
     assert record.receipts_expected
     assert not record.last_receipt_settles_all
     assert record.generation == intent.generation > 0
@@ -109,7 +111,12 @@ async def test_a_takeover_of_a_record_that_is_gone_is_a_creation(store: Store) -
 
 async def test_in_a_batch_a_plain_creation_before_a_takeover_finds_the_old_record(store: Store) -> None:
     old = await refused(store)
-    batch = [an_intent(), an_intent(replaces=old.generation), an_intent(replaces=old.generation), an_intent(5)]
+    batch = [
+        an_intent(),
+        an_intent(replaces=old.generation),
+        an_intent(replaces=old.generation),
+        an_intent(5),
+    ]
     assert await store.create(batch) == [False, True, False, True]
 
 
@@ -127,7 +134,11 @@ async def test_a_withdrawn_intent_reads_as_never_having_been(store: Store) -> No
     intents = [an_intent(n, segments=2) for n in (1, 2, 3)]
     await created(store, *intents)
     await store.withdraw(intents[:2])
-    assert [one is None for one in await store.find([one.message_id for one in intents])] == [True, True, False]
+    assert [one is None for one in await store.find([one.message_id for one in intents])] == [
+        True,
+        True,
+        False,
+    ]
     assert await store.create([an_intent(1)]) == [True]
     assert store.counters["intents_withdrawn"] == 2
 

@@ -1,7 +1,7 @@
 """Any order of calls leaves every store as a tiny model says, over restarts where it is durable.
 
-The model keeps, for each record, its segments as (state, smsc_id, reason, updated_at); who owns a receipt key;
-and what is parked. Counters are compared with those of the store in memory, given the same calls.
+The model keeps, for each record, its segments as (state, smsc_id, reason, updated_at); who owns a receipt
+key; and what is parked. Counters are compared with those of the store in memory, given the same calls.
 """
 
 from __future__ import annotations
@@ -32,7 +32,13 @@ from contract.store.store_kit import (
     an_intent,
 )
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from smsproxy.domain.receipt import Receipt
 from smsproxy.domain.record import FINAL, SegmentState
@@ -72,12 +78,18 @@ class Model:
             if replaced is None or not self.holds(replaced):
                 return False
             self.drop(replaced)
-        self.records[intent.message_id] = (intent, [(SUBMITTING, "", "", intent.created_at)] * intent.segments)
+        self.records[intent.message_id] = (
+            intent,
+            [(SUBMITTING, "", "", intent.created_at)] * intent.segments,
+        )
         return True
 
     def settle(self, result: SegmentResult) -> None:
         intent, index = result.intent, result.segment_no - 1
-        if not self.holds(intent) or self.records[intent.message_id][1][index][0] not in (SUBMITTING, UNKNOWN):
+        if not self.holds(intent) or self.records[intent.message_id][1][index][0] not in (
+            SUBMITTING,
+            UNKNOWN,
+        ):
             return
         self.owners = {key: owner for key, owner in self.owners.items() if owner != (intent, index)}
         self.put(intent, index, (result.state, result.smsc_id, result.reason, result.at))
@@ -145,7 +157,9 @@ class StoreMachine(RuleBasedStateMachine):
         return self.twins[id(intent)]
 
     @rule(
-        wanted=st.lists(st.tuples(NUMBERS, st.integers(1, 2), ACCOUNTS, st.booleans()), min_size=1, max_size=4)
+        wanted=st.lists(
+            st.tuples(NUMBERS, st.integers(1, 2), ACCOUNTS, st.booleans()), min_size=1, max_size=4
+        )
     )
     def create(self, wanted: list[tuple[int, int, str, bool]]) -> None:
         batch, twins, replaced = [], [], []
@@ -191,7 +205,9 @@ class StoreMachine(RuleBasedStateMachine):
         for result in results:
             self.model.settle(result)
         self.runner.run(self.store.settle(results))
-        self.runner.run(self.reference.settle([one._replace(intent=self.twin(one.intent)) for one in results]))
+        self.runner.run(
+            self.reference.settle([one._replace(intent=self.twin(one.intent)) for one in results])
+        )
 
     @rule(said=st.lists(st.tuples(KEYS.filter(bool), RECEIPTS, ACCOUNTS), min_size=1, max_size=4))
     def receive(self, said: list[tuple[str, SegmentState, str]]) -> None:
@@ -214,9 +230,7 @@ class StoreMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.now += seconds
         old = [
-            intent
-            for intent, _ in self.model.records.values()
-            if intent.created_at < self.now - RETENTION_S
+            intent for intent, _ in self.model.records.values() if intent.created_at < self.now - RETENTION_S
         ]
         for intent in old:
             self.model.drop(intent)
@@ -231,7 +245,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.runner.run(self.stack.aclose())
         self.open_store()
         marked = self.store.counters["intents_marked_unknown"]
-        unfinished = [one for one in self.model.records.values() if SUBMITTING in [each[0] for each in one[1]]]
+        unfinished = [
+            one for one in self.model.records.values() if SUBMITTING in [each[0] for each in one[1]]
+        ]
         assert marked == len(unfinished)
         self.store.counters = counters
         self.model.restart()
@@ -256,4 +272,6 @@ class StoreMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize("kind", sorted(STORES))
 def test_any_order_of_calls_leaves_what_the_model_says(kind: str) -> None:
     machine = type(f"{kind.title()}Machine", (StoreMachine,), {"kind": kind})
-    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=60, stateful_step_count=30, deadline=None)
+    )

@@ -293,7 +293,7 @@ def test_a_message_stopped_while_it_is_granted_leaves_nothing_behind() -> None:
     """As the pipeline does when the deadline has passed by then."""
     bench = Bench(window=1)
     expired = bench.offer(name="expired")
-    bench.desk.granted = lambda _link_id, message: bench.link.stop(message)  # type: ignore[assignment]
+    bench.desk.granted = lambda _link_id, message: bench.link.stop(message)
     late = Message("late", 3, OTP)
     bench.link.offer(late)
     bench.answer(expired)

@@ -115,7 +115,7 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
     path = tmp_path / "script.toml"
     with pytest.raises(ScriptError, match=r"script\.toml: No such file"):
         load_script(path)
-    path.write_text("deaf = ")
+    path.write_text("deaf = maybe")
     with pytest.raises(ScriptError, match=r"script\.toml: .*line 1"):
         load_script(path)
     path.write_bytes(b"\xff\xfe")

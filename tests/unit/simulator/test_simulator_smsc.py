@@ -284,6 +284,7 @@ async def test_its_repr_is_its_dashboard() -> None:
     async with talking() as (smsc, _):
         assert repr(smsc) == f"<Smsc port={smsc.port} sessions=1 bound=1 connections=1 binds=1>"
         assert repr(smsc.sessions) == "[<SmscSession 1 'esme' transceiver outstanding=0>]"
+        assert repr(smsc.sessions[0].account) == "<Account esme receivers=1 waiting=0>"
 
 
 async def test_a_taken_port_is_an_error_and_a_closed_simulator_gives_it_back() -> None:
@@ -313,20 +314,49 @@ async def test_a_system_id_more_than_can_be_kept_is_refused(monkeypatch: pytest.
         assert (await second.bind(system_id="esme")).status == 0
 
 
-async def test_a_peer_that_never_reads_is_not_sent_for_ever_and_does_not_hold_up_the_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def a_peer_that_does_not_read(smsc: Smsc) -> ForeignEsme:
+    """Bound, and sent so much that the simulator stopped sending."""
+    esme = ForeignEsme(*await asyncio.open_connection("127.0.0.1", smsc.port, limit=1))
+    esme.send("bind_transceiver", system_id="esme", password="x")
+    await smsc.wait_for(lambda seen: seen.bound == 1)
+    for number in range(1000):
+        smsc.send_mo(HANDSET, str(number), "x" * 60_000)
+        await asyncio.sleep(0)
+        if smsc.waiting:
+            break
+    assert smsc.waiting
+    assert smsc.counters.delivers_sent < 1000
+    return esme
+
+
+async def test_a_peer_that_never_reads_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smsc_module, "_CLOSE_S", 0.05)
     async with simulator() as smsc:
-        esme = ForeignEsme(*await asyncio.open_connection("127.0.0.1", smsc.port, limit=1))
-        esme.send("bind_transceiver", system_id="esme", password="x")
-        await smsc.wait_for(lambda seen: seen.bound == 1)
-        for number in range(1000):
-            smsc.send_mo(HANDSET, str(number), "x" * 60_000)
-            await asyncio.sleep(0)
-            if smsc.waiting:
-                break
-        assert smsc.waiting
-        assert smsc.counters.delivers_sent < 1000
+        await a_peer_that_does_not_read(smsc)
         await smsc.aclose()
         assert smsc.counters.sessions == 0
+
+
+async def test_a_peer_that_reads_again_gets_everything() -> None:
+    async with simulator() as smsc:
+        esme = await a_peer_that_does_not_read(smsc)
+        sent = smsc.counters.delivers_sent + smsc.waiting
+        esme.submit(receipt=0)
+        await esme.expect("bind_transceiver_resp")
+        await esme.expect_all(*["deliver_sm"] * sent)
+        await esme.expect("submit_sm_resp")
+        await smsc.wait_for(lambda seen: seen.delivers_ok == sent)
+
+
+async def test_the_states_kept_for_query_sm_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smsproxy.simulator.core.MAX_KEPT", 1)
+    async with talking() as (_, esme):
+        ids = []
+        for _ in range(2):
+            esme.submit(receipt=0)
+            ids.append((await esme.expect("submit_sm_resp")).message_id.decode())
+        statuses = []
+        for smsc_id in ids:
+            esme.send("query_sm", source_addr="MYBRAND", message_id=smsc_id)
+            statuses.append((await esme.read()).status)
+        assert statuses == [consts.SMPP_ESME_RQUERYFAIL, 0]

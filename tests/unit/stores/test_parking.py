@@ -15,7 +15,12 @@ EXPIRED = Parked(SegmentState.EXPIRED, "EXPIRED", 12.0)
 
 def test_a_final_receipt_replaces_an_intermediate_one_and_is_replaced_by_none() -> None:
     parked: Parking[str] = Parking()
-    assert [parked.park("k", one) for one in (ENROUTE, DELIVERED, EXPIRED, ENROUTE)] == [True, True, False, False]
+    assert [parked.park("k", one) for one in (ENROUTE, DELIVERED, EXPIRED, ENROUTE)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
     assert parked.get("k") == DELIVERED
     parked.take("k")
     assert parked.get("k") is None

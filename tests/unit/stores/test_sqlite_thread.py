@@ -132,11 +132,14 @@ async def test_a_stop_iteration_does_not_leave_anybody_waiting(bench: Bench) -> 
 
 async def test_a_commit_that_fails_fails_the_group_and_what_is_in_memory_is_right_again(bench: Bench) -> None:
     def check_at_commit(connection: sqlite3.Connection) -> None:
-        connection.executescript(
-            "COMMIT; PRAGMA foreign_keys = ON;"
-            "CREATE TABLE child (n REFERENCES t DEFERRABLE INITIALLY DEFERRED);"
-            "BEGIN IMMEDIATE; SAVEPOINT work;"
-        )
+        for statement in (
+            "COMMIT",
+            "PRAGMA foreign_keys = ON",  # does nothing inside a transaction
+            "BEGIN IMMEDIATE",
+            "SAVEPOINT work",
+            "CREATE TABLE child (n REFERENCES t DEFERRABLE INITIALLY DEFERRED)",
+        ):
+            connection.execute(statement)
 
     await bench.thread.run(bench.insert(1))
     await bench.thread.run(check_at_commit)
@@ -205,30 +208,33 @@ async def test_closing_finishes_what_is_queued_and_leaves_one_plain_file(tmp_pat
     await asyncio.sleep(0)
     await thread.close()
     assert await asyncio.gather(*tasks) == list(range(50))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.db", "x.db.lock"]
+    assert sorted(os.listdir(tmp_path)) == ["x.db", "x.db.lock"]
     assert (tmp_path / "x.db").stat().st_mode & 0o777 == 0o600
+
+
+HOLDER = """
+import fcntl, os, sys
+lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(lock, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 async def test_a_file_belongs_to_one_process_and_is_free_when_that_ends(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
-    code = (
-        "import fcntl, os, sys\n"
-        "lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)\n"
-        "fcntl.flock(lock, fcntl.LOCK_EX)\n"
-        "print('held', flush=True)\n"
-        "sys.stdin.read()\n"
+    pipe = asyncio.subprocess.PIPE
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDER, f"{path}.lock", stdin=pipe, stdout=pipe
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, f"{path}.lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with holder:
-        assert holder.stdout is not None
-        assert await asyncio.to_thread(holder.stdout.readline) == "held\n"
-        thread = SqliteThread(path, make_table)
-        with pytest.raises(StoreUnavailableError) as caught:
-            await thread.open()
-        assert str(caught.value) == f"{path}: in use by another smsproxy process"
-        holder.kill()
+    assert holder.stdout is not None
+    assert await holder.stdout.readline() == b"held\n"
+    thread = SqliteThread(path, make_table)
+    with pytest.raises(StoreUnavailableError) as caught:
+        await thread.open()
+    assert str(caught.value) == f"{path}: in use by another smsproxy process"
+    holder.kill()
+    await holder.communicate()
     await thread.open()
     await thread.close()
 
@@ -250,7 +256,9 @@ async def test_an_opening_that_fails_keeps_neither_file_nor_lock(tmp_path: Path)
     assert len(os.listdir("/proc/self/fd")) == before
     thread = SqliteThread(tmp_path / "x.db", make_table)
     await thread.open()
-    assert await thread.run(lambda file: file.execute("SELECT name FROM sqlite_master").fetchall()) == [("t",)]
+    assert await thread.run(lambda file: file.execute("SELECT name FROM sqlite_master").fetchall()) == [
+        ("t",)
+    ]
     await thread.close()
 
 
