@@ -15,6 +15,9 @@ from smsproxy.simulator.counters import Counters
 MAX_WAITING = 1_000_000
 """A minute of delayed answers and receipts at 8,000 messages a second."""
 
+GRAIN_S = 0.001
+"""Calls come up to this late, so that those of a millisecond share a wake-up and a write; never early."""
+
 
 class Loop(Protocol):
     """What is needed of an event loop; tests turn the clock by hand."""
@@ -81,7 +84,7 @@ class Timers:
         if self._alarm is not None:
             self._alarm.cancel()
         self._wakes_at = due
-        self._alarm = self._loop.call_at(due, self._ring)
+        self._alarm = self._loop.call_at(due + GRAIN_S, self._ring)
 
     def _ring(self) -> None:
         """Call what is due. What a call adds for right now waits for the next turn of the loop."""

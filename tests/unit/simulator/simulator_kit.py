@@ -1,7 +1,7 @@
 """A foreign ESME for these tests: smpplib's PDUs on a plain asyncio stream, and simulators that are closed.
 
 Every wait has a bound. That something does not come is shown by asking for something else that comes after it
-(`assert_quiet`), never by waiting for time.
+(`assert_quiet`), not by waiting for time; only deafness leaves nothing to ask.
 """
 
 from __future__ import annotations
