@@ -87,13 +87,10 @@ class Campaign:
         self._answered = asyncio.Event()
 
     async def run(self, client: SmsClient, window: int = WINDOW) -> None:
-        """Send what is left of it. Raises ClientError; what was accepted until then is written down."""
-        try:
-            async with contextlib.aclosing(client.send_many(self._feed(), window)) as answers:
-                async for _, answer in answers:
-                    self._take(answer)
-        finally:
-            self._sent.flush()
+        """Send what is left of it. Raises ClientError; what was accepted until then is noted."""
+        async with contextlib.aclosing(client.send_many(self._feed(), window)) as answers:
+            async for _, answer in answers:
+                self._take(answer)
 
     async def _feed(self) -> AsyncIterator[Sms]:
         """Rows to send, the refused-for-now before new ones, no faster than the pace."""

@@ -73,14 +73,17 @@ class CampaignFile:
     def rows(self) -> Iterator[Row | RowFault]:
         """Raises OSError. A fault in the encoding or the quotes ends the file."""
         seen: dict[bytes, int] = {}
-        with self.path.open(encoding="utf-8-sig", newline="") as opened:
+        with self.path.open("rb") as opened:
             delimiter = _delimiter(opened.readline())
             opened.seek(0)
-            reader = csv.reader(opened, delimiter=delimiter, strict=True)
+            lines = (octets.decode("utf-8-sig") for octets in opened)  # by line, to know which one is wrong
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
             try:
                 yield from self._read(reader, seen)
-            except (csv.Error, UnicodeDecodeError) as error:
-                yield RowFault(reader.line_num + 1, f"cannot be read: {error}")
+            except UnicodeDecodeError:
+                yield RowFault(reader.line_num + 1, "is not UTF-8 text")
+            except csv.Error as error:
+                yield RowFault(reader.line_num, f"cannot be read: {error}")
 
     def _read(self, reader: _Reader, seen: dict[bytes, int]) -> Iterator[Row | RowFault]:
         columns: Sequence[str] = ()
@@ -142,8 +145,8 @@ class _Reader(Protocol):
     def __iter__(self) -> Iterator[list[str]]: ...
 
 
-def _delimiter(first_line: str) -> str:
-    return max(_DELIMITERS, key=first_line.count)
+def _delimiter(first_line: bytes) -> str:
+    return max(_DELIMITERS, key=lambda one: first_line.count(one.encode()))
 
 
 def _header(cells: Sequence[str]) -> tuple[Sequence[str], bool] | RowFault:

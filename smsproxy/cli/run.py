@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from smsproxy.settings import Settings
 
 def run(settings: Settings, config: Path) -> int:
     """The exit code: 0 drained, 1 something was cut off, 2 could not start."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon is up there is nothing to reload
     log.configure(human=sys.stderr.isatty())
     for warning in settings.warnings:
         log.get_log("smsproxy").warning("config_warning", warning=str(warning))

@@ -23,9 +23,9 @@ PORT = 2775
 
 HELP = """Run a local SMSC simulator.
 
-It takes any system_id and password, answers at once, and sends a DELIVRD receipt for each segment that asks for
-one. A script (TOML) makes it slow, refusing, silent or wrong; without one, some recipients do, by the end of
-their number:
+It takes any system_id and password, answers at once, and sends a DELIVRD receipt for each segment that asks
+for one. A script (TOML) makes it slow, refusing, silent or wrong; without one, some recipients do, by the end
+of their number:
 
 \b
 """ + "\n".join(f"  {hint.suffix}  {hint.words}" for hint in HINTS) + """

@@ -139,13 +139,18 @@ _LINK_COUNTERS: Mapping[str, tuple[str, str]] = {
     "in_doubt": ("submits_in_doubt_total", "Segments written and not answered: never sent again."),
     "settled_late": ("submits_settled_late_total", "Segments in doubt that a late answer settled."),
     "throttled": ("submits_throttled_total", "Answers that said: slow down; the segment is tried again."),
+    "lost_before_write": (
+        "submits_not_sent_total",
+        "Segments whose session ended before the write.",
+    ),
     "receipts": ("receipts_received_total", "Delivery receipts that came over the link."),
     "receipts_bad": ("receipts_malformed_total", "Receipts without an id or a state: refused."),
     "inbound": ("inbound_messages_total", "Messages from handsets."),
     "unexpected": ("answers_unexpected_total", "Answers that belong to nothing we sent."),
     "waiting_full": ("link_waiting_full_total", "Messages refused because too many waited for the link."),
     "binds": ("link_binds_total", "Sessions bound."),
-    "connects_failed": ("link_connects_failed_total", "Connects and binds that failed."),
+    "binds_refused": ("link_binds_refused_total", "Binds the SMSC refused."),
+    "connects_failed": ("link_connects_failed_total", "Connects that failed."),
 }
 
 

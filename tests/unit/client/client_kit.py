@@ -20,7 +20,7 @@ def an_sms(number: int = 0, **more: object) -> Sms:
         "message": f"text {number}",
         "transaction_id": f"t{number}",
     }
-    return Sms(**(values | more))  # type: ignore[arg-type]
+    return Sms(**(values | more))
 
 
 def campaign(count: int) -> Iterator[Sms]:
@@ -36,4 +36,4 @@ async def a_client(
 
 
 async def answers_of(client: SmsClient, messages: object, window: int = 50) -> list[tuple[Sms, SmsAnswer]]:
-    return [pair async for pair in client.send_many(messages, window)]  # type: ignore[arg-type]
+    return [pair async for pair in client.send_many(messages, window)]

@@ -53,12 +53,12 @@ def refused(request: SmsRequest, status: str, error: str = "no", **more: object)
     )
 
 
-class CutConnection(Exception):  # noqa: N818 - a command of the script, not an error
+class CutConnectionError(Exception):
     """Raised by a script: the connection breaks here, without a word."""
 
 
 Answering = Callable[[SmsRequest], SmsResponse | None]
-"""The answer; None keeps the message unanswered. May raise GRPCError (ends the call) or CutConnection."""
+"""The answer; None keeps the message unanswered. May raise GRPCError or CutConnectionError."""
 
 
 @dataclass
@@ -122,7 +122,7 @@ class FakeDaemon(SmsServiceBase):
         self._arrived.set()
         try:
             return self.answering(request)
-        except CutConnection:
+        except CutConnectionError:
             self.cut()
             return None
 

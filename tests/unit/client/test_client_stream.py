@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from client_kit import QUICK, a_client, an_sms, answers_of, campaign
-from fake_daemon import BOUND_S, CutConnection, FakeDaemon, accepted, refused
+from fake_daemon import BOUND_S, CutConnectionError, FakeDaemon, accepted, refused
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
@@ -30,7 +30,7 @@ from smsproxy.rpc.gen.sms.v1 import SmsRequest, SmsResponse
 async def take_all(pairs: AsyncIterator[object], got: list[object]) -> None:
     """Into a list of the test's: what came before an error counts."""
     async for pair in pairs:
-        got.append(pair)  # noqa: PERF401 - a comprehension would lose them
+        got += [pair]
 
 
 async def take_all_within(pairs: AsyncIterator[object], limit_s: float) -> None:
@@ -104,7 +104,7 @@ async def test_a_stream_that_breaks_is_opened_again_and_loses_and_doubles_nothin
 
     def answering(request: SmsRequest) -> SmsResponse | None:
         if next(calls) in cuts:
-            raise CutConnection
+            raise CutConnectionError
         return accepted(request)
 
     daemon.answering = answering
@@ -162,28 +162,28 @@ async def test_a_daemon_that_restarts_is_waited_for(daemon: FakeDaemon) -> None:
 
 async def test_a_silent_stream_is_opened_again(daemon: FakeDaemon) -> None:
     daemon.answering = lambda request: accepted(request) if len(daemon.streams) > 1 else None
-    async with a_client(daemon, replace(QUICK, silence_s=0.05)) as client:
+    async with a_client(daemon, replace(QUICK, silence_s=0.1)) as client:
         assert len(await answers_of(client, campaign(5))) == 5
-    assert len(daemon.streams) == 2
+    assert len(daemon.streams) >= 2
 
 
 async def test_an_idle_source_is_no_reason_to_give_up(daemon: FakeDaemon) -> None:
     async def source() -> AsyncIterator[Sms]:
         yield an_sms(0)
-        assert await settled(lambda: len(daemon.streams) >= 3, timeout_s=BOUND_S)
+        assert await settled(lambda: len(daemon.streams) >= 2, timeout_s=BOUND_S)
         yield an_sms(1)
 
-    options = replace(QUICK, silence_s=0.02, give_up_s=0.001)
+    options = replace(QUICK, silence_s=0.4, give_up_s=0.2)
     async with a_client(daemon, options) as client:
         assert len(await answers_of(client, source())) == 2
 
 
 async def test_without_an_answer_for_so_long_it_gives_up(daemon: FakeDaemon) -> None:
     def answering(request: SmsRequest) -> SmsResponse:
-        raise CutConnection
+        raise CutConnectionError
 
     daemon.answering = answering
-    async with a_client(daemon, replace(QUICK, give_up_s=0.05)) as client:
+    async with a_client(daemon, replace(QUICK, give_up_s=0.3)) as client:
         with pytest.raises(UnreachableError):
             await answers_of(client, campaign(5))
     assert len(daemon.streams) > 1

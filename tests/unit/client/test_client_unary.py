@@ -6,18 +6,22 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from client_kit import QUICK, a_client, an_sms
-from fake_daemon import CutConnection, FakeDaemon, accepted, refused
-from grpclib.const import Status
+from fake_daemon import CutConnectionError, FakeDaemon, accepted, refused
+from grpclib.const import Cardinality, Status
 from grpclib.events import SendTrailingMetadata, listen
 from grpclib.exceptions import GRPCError
+from grpclib.server import Server
 
 from smsproxy.client import (
     EsmeState,
     MessageInfo,
     NotFoundError,
+    ProtocolError,
     SmsAnswer,
     SmsClient,
     TextLength,
@@ -37,7 +41,7 @@ def then(
 
 
 def cut(request: SmsRequest) -> None:
-    raise CutConnection
+    raise CutConnectionError
 
 
 async def test_an_accepted_message_comes_back_with_its_ids(daemon: FakeDaemon) -> None:
@@ -144,6 +148,32 @@ async def test_a_closed_client_makes_no_calls(daemon: FakeDaemon) -> None:
     with pytest.raises(UnreachableError, match="closed"):
         await client.send(an_sms())
     assert repr(client) == f"<SmsClient 127.0.0.1:{daemon.port} app=1 reconnects=0>"
+
+
+async def test_an_answer_without_a_message_is_not_of_this_protocol(daemon: FakeDaemon) -> None:
+    async def say_nothing(stream: Any) -> None:
+        await stream.recv_message()
+        await stream.send_initial_metadata()
+        await stream.send_trailing_metadata(status=Status.OK)
+
+    assert daemon._server is not None
+    path = "/sms.v1.SmsService/SendMessage"
+    daemon._server._mapping[path] = daemon._server._mapping[path]._replace(
+        func=say_nothing, cardinality=Cardinality.STREAM_STREAM
+    )
+    async with a_client(daemon) as client:
+        with pytest.raises(ProtocolError, match="an answer without a message"):
+            await client.send(an_sms())
+
+
+async def test_a_daemon_on_a_unix_socket_is_reached(tmp_path: Path) -> None:
+    path = str(tmp_path / "grpc.sock")
+    server = Server([FakeDaemon()])
+    await server.start(path=path)
+    async with SmsClient(f"unix:{path}", lambda: "t", 1, options=QUICK) as client:
+        assert (await client.send(an_sms())).success
+    server.close()
+    await server.wait_closed()
 
 
 async def test_a_program_that_does_not_speak_grpc_is_named_so() -> None:
