@@ -242,7 +242,7 @@ class Link:
                     return wait_ns / _NANO
                 self._sessions.reserve(session)
                 self._submit(session, self._retries.pop())
-            elif not any(self._write_held(submission) for submission in tuple(self._held)):
+            elif not any(self._write_held(submission) for submission in self._held):
                 return 0.0
         return 0.0
 

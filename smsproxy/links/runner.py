@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -38,6 +41,7 @@ class _Life:
     outcome: str = "link_connect_failed"
     """How it ended so far, as the event to log."""
     reason: str = ""
+    refused: bool = False
     bound_at: float = 0.0
     lived_s: float = 0.0
 
@@ -92,7 +96,7 @@ class LinkRunner:
 
     async def _run_session(self, kind: BindKind) -> None:
         backoff = Backoff(self.link.settings.reconnect_max_s)
-        while not self._stopping:
+        while True:
             life = _Life(kind.name.lower())
             try:
                 await self._live(kind, life)
@@ -100,10 +104,10 @@ class LinkRunner:
                 life.outcome, life.reason = "link_failed", str(error)
                 self._log.exception("link_session_fault", bind=life.bind)
             if self._stopping:
-                self._log.info("link_unbound", bind=life.bind)
+                if life.bound_at:
+                    self._log.info("link_unbound", bind=life.bind)
                 return
-            refused = life.outcome == "link_bind_refused"
-            delay_s = backoff.next(self._jitter(), lived_s=life.lived_s, refused=refused)
+            delay_s = backoff.next(self._jitter(), lived_s=life.lived_s, refused=life.refused)
             self._log.warning(life.outcome, bind=life.bind, reason=life.reason, retry_in_s=round(delay_s, 1))
             await self._sleep(delay_s)
 
@@ -119,7 +123,7 @@ class LinkRunner:
             life.reason = life.reason or connection.close_reason
         except OSError as error:
             self.link.counters.connects_failed += 1
-            life.reason = str(error) or "timed out"
+            life.reason = _words(error)
         finally:
             await connection.aclose()
             self._connections.discard(connection)
@@ -168,8 +172,16 @@ class LinkRunner:
                 case BindRefused(status):
                     self.link.counters.binds_refused += 1
                     life.outcome, life.reason = "link_bind_refused", status_text(status)
+                    life.refused = True
                 case _:
                     pass
+
+
+def _words(error: OSError) -> str:
+    """Why there is no connection, in the words of the system, TLS, or `client_context`."""
+    if error.errno and not isinstance(error, ssl.SSLError | socket.gaierror):
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or "timed out"
 
 
 def session_options(settings: LinkSettings, kind: BindKind) -> SessionOptions:

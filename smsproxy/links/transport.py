@@ -20,7 +20,8 @@ from smsproxy.smpp.session import EsmeSession, State
 TICK_S = 0.25
 """How often the session's timers are looked at: fine enough for limits that are counted in seconds."""
 _LATE_S = 0.1
-"""A tick this late was held up with everything else: what came meanwhile is read before time is judged."""
+"""A tick this late was held up with everything else: once, what came meanwhile is read before time is judged
+(uvloop runs timers before it reads)."""
 _CATCH_UP_S = 0.005
 CLOSE_S = 1.0
 """How long the last octets may take to leave before the connection is cut."""
@@ -49,6 +50,7 @@ class SmppConnection(asyncio.Protocol):
         self._unsent_max = _UNSENT_MAX + window * _SUBMIT_OCTETS
         self._tick_s = tick_s
         self._tick_at = 0.0
+        self._catching_up = False
         self._transport: asyncio.Transport | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._cut: asyncio.TimerHandle | None = None
@@ -146,7 +148,8 @@ class SmppConnection(asyncio.Protocol):
 
     def _tick(self) -> None:
         now = self._loop.time()
-        if now - self._tick_at > _LATE_S:
+        self._catching_up = now - self._tick_at > _LATE_S and not self._catching_up
+        if self._catching_up:
             self._tick_in(_CATCH_UP_S)
             return
         self._tick_in(self._tick_s)
@@ -177,9 +180,9 @@ class SmppConnection(asyncio.Protocol):
     def _close(self, reason: str) -> None:
         self.close_reason = self.close_reason or reason
         self._flush()
-        if self._transport is not None:
-            self._transport.close()
-            self._cut = self._loop.call_later(CLOSE_S, self._abort)  # close() waits for a deaf peer for ever
+        transport = cast(asyncio.Transport, self._transport)
+        self._loop.call_soon(transport.close)  # asyncio's TLS does not bear it inside data_received
+        self._cut = self._loop.call_later(CLOSE_S, transport.abort)  # close() waits for a deaf peer for ever
 
     def _abort(self) -> None:
         if self._transport is not None:

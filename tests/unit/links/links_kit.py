@@ -56,10 +56,9 @@ class HandLoop:
         self._soon.append(callback)
 
     def turn(self) -> None:
-        """The end of a loop turn."""
-        soon, self._soon = self._soon, []
-        for callback in soon:
-            callback()
+        """Turn until nothing is left to do now."""
+        while self._soon:
+            self._soon.pop(0)()
 
     def advance(self, seconds: float) -> None:
         """Let time pass, stopping at every timer on the way."""

@@ -303,6 +303,16 @@ def test_a_message_stopped_while_it_is_granted_leaves_nothing_behind() -> None:
     assert bench.link.offer(Message("later", 1, OTP)) is Offer.GRANTED  # it had its turn, and gave it back
 
 
+def test_ten_thousand_expired_waiters_are_passed_over_in_one_go() -> None:
+    bench = Bench(window=1, max_waiting=10_000)
+    first = bench.offer()
+    for _ in range(10_000):
+        bench.offer()
+    bench.desk.granted = lambda _link_id, message: bench.link.stop(message)
+    bench.answer(first)
+    bench.assert_at_rest()
+
+
 def test_offers_made_while_places_are_granted_are_served_in_their_turn() -> None:
     """A stream that gets an answer offers its next message from inside that answer."""
     bench = Bench(window=2)
@@ -416,6 +426,7 @@ def test_a_segment_moves_to_another_session_of_the_link_when_its_own_is_gone() -
     bench.cut(lost)
     bench.desk.store()
     assert left.in_flight == 4
+    assert lost.held == 0
     bench.answer_all()
     assert message.ends == ["Accepted"] * 4
     bench.assert_at_rest()
@@ -433,6 +444,19 @@ def test_a_segment_whose_session_is_gone_waits_for_room_in_the_other() -> None:
     bench.answer_all()
     bench.answer_all()
     assert message.ends == ["Accepted"] * 4
+    bench.assert_at_rest()
+
+
+def test_who_waits_for_room_does_not_keep_others_from_the_places_they_have() -> None:
+    bench = Bench(sessions=2, window=2)
+    bench.desk.store_at_once = False
+    messages = [bench.offer(name=name) for name in ("lost1", "has1", "lost2", "has2")]
+    bench.cut(bench.sessions[0])
+    bench.desk.store()
+    assert bench.session.written == [("has1", 1), ("has2", 1)]
+    bench.answer_all()
+    bench.answer_all()
+    assert [message.ends for message in messages] == [["Accepted"]] * 4
     bench.assert_at_rest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -228,6 +229,16 @@ def test_what_came_while_the_process_was_held_up_is_read_before_time_is_judged()
     assert wire.events == [SubmitAnswered("a", 0, "77")]
 
 
+def test_a_process_that_is_always_late_still_looks_at_the_time() -> None:
+    wire = Wire()
+    wire.submit("a")
+    wire.loop.turn()
+    for _ in range(4):
+        wire.loop.now += 20
+        wire.loop.advance(0)
+    assert SubmitTimedOut("a") in wire.events
+
+
 def test_a_bind_without_an_answer_ends_in_time() -> None:
     wire = Wire(bound=False)
     wire.loop.advance(5 + TICK_S)
@@ -332,6 +343,11 @@ def test_garbage_closes_with_a_clear_reason() -> None:
 async def test_aclose_returns_when_everybody_has_been_told() -> None:
     wire = Wire()
     wire.submit("a")
-    wire.connection.connection_lost(None)
-    await wire.connection.aclose()
+    closing = asyncio.ensure_future(wire.connection.aclose())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not closing.done()
+    wire.loop.turn()
+    await closing
+    assert wire.events == [SubmitLost("a"), Closed("connection lost")]
     assert wire.connection.close_reason == "connection cut"
