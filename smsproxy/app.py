@@ -32,6 +32,8 @@ from smsproxy.stores.sqlite_kv import SqliteKeyValue
 from smsproxy.text.segmentation import TextOptions
 
 _BLACKLIST_POLL_S = 2.0
+_FLUSH_S = 5.0
+"""For results that come up while links unbind, once the drain is over."""
 
 
 class StartError(Exception):
@@ -121,6 +123,8 @@ class App:
         done &= await settled(self._idle, timeout_s=give_up_at - loop.time())
         await self.rpc.close()
         await self.links.stop()
+        # What was still in flight has just been told InDoubt: let the store have it.
+        await settled(lambda: self.pipeline.idle, timeout_s=_FLUSH_S)
         await self.http.aclose()
         for task in self._tasks:
             task.cancel()

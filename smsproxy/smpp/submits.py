@@ -7,6 +7,7 @@ Called by the session only.
 
 from __future__ import annotations
 
+from smsproxy.smpp.constants import ESME_RSYSERR
 from smsproxy.smpp.events import (
     Event,
     LateAnswer,
@@ -62,6 +63,8 @@ class Submits:
 
     def nacked(self, sequence_number: int, command_status: int, now: float) -> Event:
         """A generic_nack came that none of our other requests has asked for."""
+        # A nack is a refusal whatever its status says: with 0 it must not read as an ok.
+        command_status = command_status or ESME_RSYSERR
         owner = self.window.answer(sequence_number)
         if owner is None:
             return self._late(sequence_number, command_status, "", now, "generic_nack")

@@ -301,3 +301,10 @@ def test_held_place_survives_a_full_window_and_a_timeout() -> None:
     session.tick(10)
     session.submit(a_body(), "b", 10)
     assert (session.in_flight, session.free_slots) == (1, 1)
+
+
+def test_a_generic_nack_with_status_0_is_a_refusal_all_the_same() -> None:
+    submits = Submits(window_size=2, response_timeout_s=1.0)
+    submits.window.reserve()
+    submits.window.take(7, "owner", 0.0)
+    assert submits.nacked(7, 0, 0.5) == Nacked("owner", c.ESME_RSYSERR)
