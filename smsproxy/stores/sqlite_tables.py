@@ -131,11 +131,7 @@ class SqliteTables:
     # -- receipts -------------------------------------------------------------------------------------------
 
     def receive(self, connection: sqlite3.Connection, receipts: Sequence[Receipt]) -> Counts:
-        rows = {
-            (self._account(connection, account), key): (state, reason, at)
-            for account, key, state, reason, at in receipts
-        }
-        if len(rows) < len(receipts):  # two of one segment: their order counts
+        if len({receipt[:2] for receipt in receipts}) < len(receipts):  # two of one segment: order counts
             counts: Counts = Counter()
             for receipt in receipts:
                 counts += self._apply(connection, [receipt])

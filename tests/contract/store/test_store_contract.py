@@ -1,4 +1,4 @@
-"""What every store promises (spec §2.3, §6; promises P2, P3, P5-P7). Stores are plugged in by store_kit.py."""
+"""What every store promises (spec §2.3, §6; promises P2, P3, P5-P7). store_kit.py plugs the stores in."""
 
 from __future__ import annotations
 
@@ -130,6 +130,16 @@ async def test_results_of_a_record_that_was_taken_over_change_nothing(store: Sto
     assert store.counters["receipts_parked"] == 1
 
 
+async def test_a_takeover_frees_the_receipt_keys_of_the_old_record(store: Store) -> None:
+    old = await created(store, an_intent())
+    await store.settle([a_result(old, REJECTED, key="k")])
+    new = await created(store, an_intent(replaces=old.generation))
+    await store.receive([a_receipt("k")])
+    assert store.counters["receipts_parked"] == 1
+    await store.settle([a_result(new, SUBMITTED, "k")])
+    assert (await states(store, new), store.counters["smsc_ids_reused"]) == ([DELIVERED], 0)
+
+
 async def test_a_withdrawn_intent_reads_as_never_having_been(store: Store) -> None:
     intents = [an_intent(n, segments=2) for n in (1, 2, 3)]
     await created(store, *intents)
@@ -158,6 +168,16 @@ async def test_results_of_a_withdrawn_intent_change_nothing_and_bind_no_receipt(
     await store.receive([a_receipt("a")])
     assert store.counters["results_stored"] == 0
     assert store.counters["receipts_parked"] == 1
+
+
+async def test_a_result_of_a_withdrawn_intent_takes_no_id_from_a_living_message(store: Store) -> None:
+    gone, living = an_intent(1), an_intent(2)
+    await created(store, gone, living)
+    await store.withdraw([gone])
+    await store.settle([a_result(living, SUBMITTED, "7")])
+    await store.settle([a_result(gone, SUBMITTED, "7")])
+    await store.receive([a_receipt("7")])
+    assert (await states(store, living), store.counters["smsc_ids_reused"]) == ([DELIVERED], 0)
 
 
 # --- results and receipts ---------------------------------------------------------------------------------
@@ -205,6 +225,23 @@ async def test_result_and_receipt_at_once_complete_the_message_whichever_comes_s
     halves = [(settle, receive), (receive, settle)]
     await asyncio.gather(*(one(intent) for n, intent in enumerate(intents) for one in halves[n % 2]))
     assert [await states(store, intent) for intent in intents] == [[DELIVERED]] * 40
+
+
+async def test_a_parked_receipt_is_found_beside_results_out_of_the_ordinary(store: Store) -> None:
+    again, early = an_intent(1), an_intent(2)
+    await created(store, again, early)
+    await store.settle([a_result(again, SUBMITTED, "a")])
+    await store.receive([a_receipt("b")])
+    await store.settle([a_result(again, SUBMITTED, "a"), a_result(early, SUBMITTED, "b")])
+    assert await states(store, early) == [DELIVERED]
+
+
+async def test_a_refusal_takes_no_receipt(store: Store) -> None:
+    intent = await created(store, an_intent())
+    await store.receive([a_receipt("a")])
+    await store.settle([a_result(intent, REJECTED, key="a")])
+    await store.receive([a_receipt("a")])
+    assert await states(store, intent) == [REJECTED]
 
 
 async def test_the_receipt_key_is_what_meets_and_the_smsc_id_is_what_is_shown(store: Store) -> None:

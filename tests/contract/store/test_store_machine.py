@@ -273,5 +273,5 @@ class StoreMachine(RuleBasedStateMachine):
 def test_any_order_of_calls_leaves_what_the_model_says(kind: str) -> None:
     machine = type(f"{kind.title()}Machine", (StoreMachine,), {"kind": kind})
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=60, stateful_step_count=30, deadline=None)
+        machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None)
     )

@@ -159,9 +159,14 @@ async def test_when_sqlite_gives_the_transaction_up_the_whole_group_hears_it(ben
 
     await bench.thread.run(bench.insert(1))
     answers = await bench.together(bench.insert(2), lose, bench.insert(3))
-    assert all(isinstance(one, StoreUnavailableError) for one in answers)
+    assert [str(one) for one in answers] == [f"{bench.path}: UNIQUE constraint failed: t.n"] * 3
     assert await bench.stored() == bench.mirror == [1]
     assert bench.thread.commits_failed == 1
+
+
+@pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2)])
+async def test_a_commit_is_on_the_platter(bench: Bench, pragma: str, value: object) -> None:
+    assert await bench.thread.run(lambda file: file.execute(f"PRAGMA {pragma}").fetchone()) == (value,)
 
 
 async def test_memory_is_read_again_only_when_work_was_undone(bench: Bench) -> None:
