@@ -72,17 +72,23 @@ class ContactStage:
         asking = [job for job in jobs if job.reservation is None]
         giving = [job for job in jobs if job.reservation is not None]
         requests = [_request(job) for job in asking]
-        late: list[PolicyRequest] = []
-        if len(jobs) < len(batch):
-            wanted = {request.message_id for request in requests}
-            due = (one for message_id, one in self._late.items() if message_id not in wanted)
-            late = list(islice(due, _LATE_BATCH))
+        late = self._late_but(requests) if len(jobs) < len(batch) else []
+        released = False
         if requests and (giving or late):
-            await asyncio.gather(self._release(giving, late), self._reserve(asking, requests))
+            released, _ = await asyncio.gather(self._release(giving, late), self._reserve(asking, requests))
         elif requests:
             await self._reserve(asking, requests)
-        else:
-            await self._release(giving, late)
+        elif giving or late:
+            released = await self._release(giving, late)
+        if self._late and self._timer is None:
+            delay_s = 0.0 if late and released else RETRY_S
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._late_are_due)
+
+    def _late_but(self, requests: list[PolicyRequest]) -> list[PolicyRequest]:
+        """The next of the late ones to give back; not those that are just being asked for again."""
+        wanted = {request.message_id for request in requests}
+        late = (one for message_id, one in self._late.items() if message_id not in wanted)
+        return list(islice(late, _LATE_BATCH))
 
     async def _reserve(self, jobs: list[Job], requests: list[PolicyRequest]) -> None:
         verdicts = await self._reserves.result(self._engine.reserve(requests))
@@ -99,20 +105,19 @@ class ContactStage:
                 error = f"refused by the contact policy: {verdict.value}"
                 self._refused(job, refusal(job, Status(verdict.value), error))
 
-    async def _release(self, jobs: list[Job], late: list[PolicyRequest]) -> None:
+    async def _release(self, jobs: list[Job], late: list[PolicyRequest]) -> bool:
+        """Whether the engine has given them back; if not, they are kept for later."""
         fresh = [job.reservation for job in jobs if job.reservation is not None]
-        done = not (late or fresh) or await self._releases.done(self._engine.release([*late, *fresh]))
+        done = await self._releases.done(self._engine.release([*late, *fresh]))
         if done:
             for request in late:
                 self._late.pop(request.message_id, None)
         else:
             self._keep(fresh)
-        if self._late and self._timer is None:
-            delay_s = 0 if done else RETRY_S
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._late_are_due)
         for job in jobs:
             job.reservation = None
             self._released(job)
+        return done
 
     def _keep(self, requests: list[PolicyRequest]) -> None:
         self.delayed += len(requests)

@@ -159,7 +159,7 @@ class Pipeline:
 
     def abandoned(self, submission: Submission) -> None:
         """Its link went down while it waited for its first place: a pool may have another way."""
-        self._routing.abandoned(cast(Job, submission))
+        self._routing.place(cast(Job, submission))
 
     # -- recorder.Ends --------------------------------------------------------------------------------------
 

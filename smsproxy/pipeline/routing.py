@@ -78,6 +78,8 @@ class RouteStage:
 
     def _start_waiting(self, job: Job) -> None:
         """A unary call waits at most `max_wait_ms`, a pause of the link not counted; any job its deadline."""
+        if job.timer is not None:  # it waited for another link before: one wait for all of them
+            return
         if job.lane is _UNARY:
             give_up_at = self._loop.time() + job.link.pause_left_s + self._max_wait_ms / 1000
             if job.deadline is None or give_up_at < job.deadline:
@@ -88,6 +90,7 @@ class RouteStage:
 
     def _waited_too_long(self, job: Job) -> None:
         if job.link.pause_left_s:  # it began while the job waited
+            job.timer = None
             self._start_waiting(job)
         elif job.link.withdraw(job):
             self._refused(job, self._limit(job, self._max_wait_ms))
@@ -109,11 +112,6 @@ class RouteStage:
                 self._placed(job)
         elif stage is SUBMITTING:
             job.link.write(job)
-
-    def abandoned(self, job: Job) -> None:
-        """The link went down while the job waited: nothing was sent, so another one may take it."""
-        job.stop_timer()
-        self.place(job)
 
     def withdraw(self, job: Job) -> None:
         """Its caller left while a link held it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from fake_time import in_fake_time
 from pipeline_bench import LINK, LONG, OTHER, POOL, Bench, FaultyStore, at_once, slow
 
@@ -90,15 +91,25 @@ async def test_a_message_that_waits_past_its_deadline_is_expired_and_never_writt
 
 @in_fake_time
 async def test_a_pause_of_the_link_does_not_count_as_waiting() -> None:
-    bench = Bench(max_wait_ms=1000)
-    bench.link.pause_left_s = 5.0
+    bench = Bench(window=1, max_wait_ms=1000)
+    bench.send()
+    bench.link.pause(5.0)
     waiting = bench.send(lane=Lane.UNARY)
     overdue = bench.send(lane=Lane.UNARY, deadline=in_s(2))
-    await asyncio.sleep(5.5)
+    await asyncio.sleep(5.9)
     assert not waiting.replies
     assert overdue.status == "expired", "but the deadline does"
-    bench.link.pause_left_s = 0.0
-    bench.link.pump()
+    await asyncio.sleep(0.2)
+    assert waiting.status == "rate_limited"
+
+
+@in_fake_time
+async def test_a_unary_call_is_sent_when_the_pause_is_over() -> None:
+    bench = Bench(max_wait_ms=1000)
+    bench.link.pause(5.0)
+    waiting = bench.send(lane=Lane.UNARY)
+    await asyncio.sleep(5.1)
+    assert waiting.job.timer is None, "it waits no longer"
     await bench.answer_all()
     assert waiting.status == "submitted"
 
@@ -108,12 +119,28 @@ async def test_a_pause_that_begins_while_a_unary_call_waits_prolongs_its_wait() 
     bench = Bench(window=1, max_wait_ms=1000)
     bench.send()
     waiting = bench.send(lane=Lane.UNARY)
-    bench.link.pause_left_s = 3.0
-    await asyncio.sleep(3.5)
+    bench.link.pause(3.0)
+    await asyncio.sleep(3.9)
     assert not waiting.replies
-    bench.link.pause_left_s = 0.0
-    await asyncio.sleep(2)
+    await asyncio.sleep(0.2)
     assert waiting.status == "rate_limited"
+
+
+@in_fake_time
+async def test_a_unary_call_that_is_abandoned_by_a_link_waits_no_longer_in_all() -> None:
+    bench = Bench(links=2, window=1, max_wait_ms=1000)
+    for link in bench.links:
+        bench.send(route_id=link.link_id)
+    waiting = bench.send(route_id=POOL, lane=Lane.UNARY)
+    timer = waiting.job.timer
+    await asyncio.sleep(0.9)
+    bench.links[0].lose(InDoubt("connection lost before the answer"))
+    assert waiting.job.link is bench.links[1]
+    assert waiting.job.timer is timer
+    await asyncio.sleep(0.2)
+    assert waiting.status == "rate_limited"
+    await bench.answer_all()
+    bench.assert_at_rest()
 
 
 @in_fake_time
@@ -127,9 +154,11 @@ async def test_a_full_waiting_room_is_rate_limited() -> None:
 
 
 @in_fake_time
-async def test_a_link_that_is_unbound_between_choice_and_offer_sends_nothing() -> None:
+async def test_a_link_that_is_unbound_between_choice_and_offer_sends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bench = Bench()
-    bench.routes.pick = lambda route_id: bench.link  # type: ignore[method-assign]  # a choice that is late
+    monkeypatch.setattr(bench.routes, "pick", lambda route_id: bench.link)
     bench.link.bound = False
     assert bench.send().status == "unavailable"
 
