@@ -1,4 +1,4 @@
-"""Shared by every test: hypothesis without deadlines (two busy cores), derandomised so that CI is repeatable."""
+"""Shared by every test: hypothesis without deadlines (two busy cores), the same examples every time."""
 
 from __future__ import annotations
 

@@ -64,9 +64,7 @@ class PipelineView(Protocol):
     @property
     def ended_by_status(self) -> Items: ...
     @property
-    def results_delayed(self) -> int: ...
-    @property
-    def receipts_sent_back(self) -> int: ...
+    def counters(self) -> Items: ...
 
 
 class Verdicts(Protocol):
@@ -110,6 +108,20 @@ class AuthView(Protocol):
     def refused(self) -> Items: ...
 
 
+_PIPELINE_COUNTERS: Mapping[str, str] = {
+    "withdrawn": "Requests whose caller left before anything was sent.",
+    "repeats_followed": "Repeats that waited for the end of a request in flight.",
+    "repeats_timed_out": "Repeats that waited in vain and were told unknown.",
+    "results_delayed": "Answers of an SMSC that had to wait for the store.",
+    "results_lost": "Answers of an SMSC that the store never took: their records stay unknown.",
+    "withdrawals_delayed": "Intents of messages not sent that were withdrawn late.",
+    "withdrawals_lost": "Intents of messages not sent that stay: they read as unknown.",
+    "policy_releases_delayed": "Counts of the contact policy that were given back late.",
+    "policy_releases_lost": "Counts of the contact policy that were never given back.",
+    "receipts_sent_back": "Receipts the store could not take in time: the SMSC was asked to repeat them.",
+}
+
+
 # -- one function per part ----------------------------------------------------------------------------------
 
 
@@ -120,16 +132,9 @@ def message_metrics(pipeline: PipelineView) -> Iterator[Metric]:
         "messages_total", "Requests by how they ended.", "status", pipeline.ended_by_status.items()
     )
     yield _gauge("messages_in_flight", "Requests that have not ended yet.", pipeline.in_flight)
-    yield _counter(
-        "results_delayed_total",
-        "Answers of an SMSC that had to wait for the store.",
-        pipeline.results_delayed,
-    )
-    yield _counter(
-        "receipts_sent_back_total",
-        "Receipts the store could not take in time: the SMSC was asked to repeat them.",
-        pipeline.receipts_sent_back,
-    )
+    for name, value in pipeline.counters.items():
+        text = _PIPELINE_COUNTERS.get(name, f"Counter {name} of the pipeline.")
+        yield _counter(f"{name}_total", text, value)
 
 
 _LINK_COUNTERS: Mapping[str, tuple[str, str]] = {

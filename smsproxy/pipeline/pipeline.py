@@ -79,14 +79,6 @@ class Pipeline:
         return not self.in_flight and all(part.idle for part in parts)
 
     @property
-    def results_delayed(self) -> int:
-        return self._recorder.delayed_results.taken
-
-    @property
-    def receipts_sent_back(self) -> int:
-        return self._receiver.sent_back
-
-    @property
     def counters(self) -> Mapping[str, int]:
         """What became rare: waits that were bounded, and work that had to be done later or was given up."""
         results, withdrawals = self._recorder.delayed_results, self._recorder.delayed_withdrawals

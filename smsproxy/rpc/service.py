@@ -57,10 +57,14 @@ class SmsService(SmsServiceBase):
         await send_one(call, self._gateway, caller, self._counters)
 
     async def send_message_stream_call(self, call: Call) -> None:
-        caller = self._authenticate(call, SCOPES["SendMessageStream"])
+        def authenticate() -> Caller:
+            return self._authenticate(call, SCOPES["SendMessageStream"])
+
+        authenticate()
         ordered = response_order(call.only("x-response-order"))
         await call.send_initial_metadata()
-        await SmsStream(call, self._gateway, caller, self._options, self._counters, ordered=ordered).run()
+        stream = SmsStream(call, self._gateway, authenticate, self._options, self._counters, ordered=ordered)
+        await stream.run()
 
     async def check_esme(self, message: CheckEsmeRequest) -> CheckEsmeResponse:
         persist, system_id = self._gateway.link_status(_caller.get(), message.esme)

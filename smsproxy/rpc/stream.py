@@ -11,10 +11,13 @@ control then slows the sender.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 
 from grpclib.const import Status
 
 from smsproxy.domain.caller import Caller
+from smsproxy.domain.errors import UnauthenticatedError
 from smsproxy.domain.outcome import Answer
 from smsproxy.domain.outcome import Status as AnswerStatus
 from smsproxy.pipeline.ports import Gateway, Lane, Ticket
@@ -43,22 +46,40 @@ class SmsStream:
     behind an earlier one), or its answer went to `_out` or the wire.
     """
 
-    __slots__ = ("_call", "_caller", "_counters", "_gateway", "_gone", "_head", "_loop", "_next_tag",
-                 "_options", "_ordered", "_out", "_scheduled", "_tickets", "_waiter", "_waiting")  # fmt: skip
+    __slots__ = (
+        "_authenticate",
+        "_call",
+        "_caller",
+        "_counters",
+        "_gateway",
+        "_gone",
+        "_head",
+        "_loop",
+        "_next_tag",
+        "_options",
+        "_ordered",
+        "_out",
+        "_scheduled",
+        "_tickets",
+        "_waiter",
+        "_waiting",
+    )
 
     def __init__(
         self,
         call: Call,
         gateway: Gateway,
-        caller: Caller,
+        authenticate: Callable[[], Caller],
         options: RpcOptions,
         counters: RpcCounters,
         *,
         ordered: bool,
     ) -> None:
+        """Raises what `authenticate` raises. It is asked again for every batch: a token can be revoked."""
         self._call = call
         self._gateway = gateway
-        self._caller = caller
+        self._authenticate = authenticate
+        self._caller = authenticate()
         self._options = options
         self._counters = counters
         self._ordered = ordered
@@ -122,7 +143,7 @@ class SmsStream:
 
     def _take(self, batch: list[bytes]) -> None:
         """Begin every message of the batch. A bad one is answered in its place."""
-        submit, reply, caller = self._gateway.submit, self._reply, self._caller
+        submit, reply, caller = self._gateway.submit, self._reply, self._current_caller()
         tickets, deadline = self._tickets, self._call.deadline_at
         tag = self._next_tag
         self._counters.messages_total += len(batch)
@@ -141,6 +162,14 @@ class SmsStream:
                     tickets[tag] = ticket
             tag += 1
         self._next_tag = tag
+
+    def _current_caller(self) -> Caller:
+        """Who sends now. One whose token or app was revoked is expired: told in band, message by message."""
+        try:
+            self._caller = self._authenticate()
+        except (UnauthenticatedError, RefusalError):
+            return replace(self._caller, expires_at=0.0)
+        return self._caller
 
     def _reply(self, tag: int, answer: Answer) -> None:
         """The end of one message; called by the pipeline, perhaps from within `submit`."""

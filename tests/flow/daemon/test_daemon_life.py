@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import queue
 import re
 import signal
 import socket
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -70,6 +72,26 @@ def test_sighup_brings_an_app_and_keeps_the_sessions_of_unchanged_links(tmp_path
         with Client(daemon.target, app_id=7, bearer=token(7, secret=NEW_SECRET)) as later:
             assert later.send(sms(app_id=7)).status == "submitted"
         assert daemon.count_lines('"event": "link_bound"') == 1
+
+
+def test_an_app_that_is_revoked_is_told_in_band_on_its_open_stream(tmp_path: Path, smsc: Smsc) -> None:
+    config = Config(tmp_path, smsc.port, {"apps.7": {"secret": NEW_SECRET}})
+    with running(Daemon(config.write())) as daemon:
+        daemon.wait_bound()
+        with Client(daemon.target, app_id=7, bearer=token(7, secret=NEW_SECRET)) as client:
+            requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            stream = client.stream(iter(requests.get, None))
+            requests.put(sms(app_id=7, transaction_id="before"))
+            assert next(stream).status == "submitted"
+            del config.tables["apps.7"]
+            config.write()
+            daemon.process.send_signal(signal.SIGHUP)
+            daemon.wait_line('"event": "reloaded"')
+            requests.put(sms(app_id=7, transaction_id="after"))
+            answer = next(stream)
+            assert (answer.status, answer.transaction_id) == ("unauthenticated", "after")
+            requests.put(None)
+            assert list(stream) == []
 
 
 def test_a_bad_file_at_sighup_changes_nothing_and_names_the_fault(tmp_path: Path, smsc: Smsc) -> None:

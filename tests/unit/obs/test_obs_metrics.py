@@ -60,8 +60,7 @@ def test_messages_are_counted_by_status() -> None:
         submitted=9,
         in_flight=1,
         ended_by_status={status.value: number for number, status in enumerate(Status)},
-        results_delayed=4,
-        receipts_sent_back=5,
+        counters={"results_delayed": 4, "receipts_sent_back": 5},
     )
     samples = scraped(*message_metrics(pipeline))
     for number, status in enumerate(Status):

@@ -102,7 +102,7 @@ async def test_a_result_that_cannot_be_stored_is_told_as_unknown_and_stored_late
     bench.store.hook = at_once
     await asyncio.sleep(0.3)
     assert await states(bench, sent.job.message_id) == ["SUBMITTED"]
-    assert bench.pipeline.results_delayed == 1
+    assert bench.pipeline.counters["results_delayed"] == 1
     bench.assert_at_rest()
 
 

@@ -76,7 +76,7 @@ async def test_no_receipt_is_held_for_more_than_five_seconds_not_even_behind_oth
         assert overdue <= {key for key, _ in box.answers}
     await asyncio.sleep(5)
     assert box.answers == [(str(number), False) for number in range(40)]
-    assert bench.pipeline.receipts_sent_back == 40
+    assert bench.pipeline.counters["receipts_sent_back"] == 40
     bench.assert_at_rest()
 
 
