@@ -34,7 +34,7 @@ run: $(VENV)/.run  ## simulator + daemon up, one message sent, its road printed;
 	@exec $(BIN)/python -m scripts.demo
 
 test: $(VENV)/.dev  ## every fast test, with coverage (under 3 minutes)
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered -m "not slow"
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered -m "not long"
 
 check: $(VENV)/.dev  ## format, lint, types, import contracts, generated-code drift (under 1.5 minutes)
 	@$(BIN)/ruff format --check .
@@ -43,11 +43,11 @@ check: $(VENV)/.dev  ## format, lint, types, import contracts, generated-code dr
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python protos/generate.py --check
 
-flow: $(VENV)/.dev  ## the longer tests that drive the daemon as a process
-	@$(BIN)/python -m pytest -m flow
+flow: $(VENV)/.dev  ## every test that drives the daemon over real sockets, the longer ones too
+	@$(BIN)/python -m pytest --timeout 600 tests/flow
 
 soak: $(VENV)/.dev  ## the same at full length
-	@SMSPROXY_SOAK=1 $(BIN)/python -m pytest -m flow
+	@SMSPROXY_SOAK=1 $(BIN)/python -m pytest --timeout 7200 -m long tests/flow
 
 proto: $(VENV)/.dev  ## generate smsproxy/rpc/gen from protos/
 	@$(BIN)/python protos/generate.py
