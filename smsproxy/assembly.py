@@ -43,7 +43,7 @@ def strategies(settings: PolicySettings) -> list[Strategy]:
             name,
             one.daily_max or None,
             one.weekly_max or None,
-            int(one.duplicate_window_s),
+            one.duplicate_window_s,
             one.blacklist,
             one.counts_as,
             one.mode,

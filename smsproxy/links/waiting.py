@@ -34,8 +34,9 @@ class FairQueue(Generic[K, T]):
         if line is None:
             line = self._lines[key] = OrderedDict()
             self._turns.append(key)
-        line[item] = None
-        self._size += 1
+        if item not in line:
+            line[item] = None
+            self._size += 1
 
     def head(self) -> T:
         """The item whose turn it is; it stays. Raises IndexError when nobody waits."""

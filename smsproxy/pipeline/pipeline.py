@@ -22,7 +22,7 @@ from smsproxy.pipeline.admission import AdmissionStage, PipelineOptions
 from smsproxy.pipeline.base import Routes
 from smsproxy.pipeline.contact import ContactStage
 from smsproxy.pipeline.ends import answer_of, keeps_reservation, refusal
-from smsproxy.pipeline.job import CHECKING, ENDED, FOLLOWING, WAITING, WITHDRAWN, Job
+from smsproxy.pipeline.job import CHECKING, ENDED, FOLLOWING, SUBMITTING, WAITING, WITHDRAWN, Job
 from smsproxy.pipeline.ports import Lane
 from smsproxy.pipeline.receiver import Receiver
 from smsproxy.pipeline.recorder import Recorder
@@ -150,13 +150,24 @@ class Pipeline:
         self._receiver.received(deliveries)
 
     def abandoned(self, submission: Submission) -> None:
-        """Its link went down while it waited for its first place: a pool may have another way."""
-        self._routing.place(cast(Job, submission))
+        """Its link went down while it waited for a place.
+
+        For its first: another member of the pool may have one. For a further one: the rest is cut off. While
+        its intent is being stored nothing: what is then written finds the link gone.
+        """
+        job = cast(Job, submission)
+        if job.stage is WAITING:
+            self._routing.place(job)
+        elif job.stage is SUBMITTING:
+            self._recorder.abandoned(job)
 
     # -- recorder.Ends --------------------------------------------------------------------------------------
 
     def ended(self, job: Job) -> None:
-        self._finish(job, answer_of(job))
+        answer = answer_of(job)
+        if answer.retry_after_ms:  # the SMSC throttles: the link's pause tells when it is worth a try
+            answer.retry_after_ms = max(answer.retry_after_ms, int(job.link.pause_left_s * 1000))
+        self._finish(job, answer)
 
     def not_recorded(self, job: Job, reason: str) -> None:
         self._finish(job, job.answer or refusal(job, Status.UNAVAILABLE, reason))

@@ -119,7 +119,7 @@ class Recorder:
                 continue
             self._note(job, segment_no, outcome, now)
             if job.unanswered and isinstance(outcome, Refused | NotSent):
-                self._cut(job, now)
+                self._cut(job, now, "an earlier segment was not taken")
 
     def late(self, answers: Iterable[tuple[Job, int, SegmentOutcome]]) -> None:
         """Answers after the time-out: they settle the record; the caller was, or will be, told `unknown`."""
@@ -131,13 +131,22 @@ class Recorder:
         job.link.stop(job)
         self._withdrawals.add(job)
 
-    def _cut(self, job: Job, now: float) -> None:
+    def abandoned(self, job: Job) -> None:
+        """The link went down with some segments still unwritten. They never will be: all go over one link."""
+        if job.stopped:
+            return
+        if job.written:
+            self._cut(job, time.time(), "the link was lost before it was written")
+        else:
+            self._never_written(job)
+
+    def _cut(self, job: Job, now: float, reason: str) -> None:
         """What is not written yet never will be."""
         if job.stopped:
             return
         job.link.stop(job)
         for number in range(job.written + 1, len(job.outcomes) + 1):
-            self._note(job, number, NotSent("an earlier segment was not taken"), now)
+            self._note(job, number, NotSent(reason), now)
 
     def _note(self, job: Job, segment_no: int, outcome: SegmentOutcome, now: float) -> None:
         job.outcomes[segment_no - 1] = outcome

@@ -17,7 +17,7 @@ from smsproxy.obs.log import Log
 from smsproxy.pipeline import repeat
 from smsproxy.pipeline.attempts import Attempts
 from smsproxy.pipeline.ends import refusal
-from smsproxy.pipeline.job import CHECKING, FOLLOWING, Job
+from smsproxy.pipeline.job import CHECKING, FOLLOWING, SUBMITTING, Job
 from smsproxy.stores.base import Store
 
 GRACE_S = 5.0
@@ -111,9 +111,11 @@ class RepeatStage:
     def _waited_too_long(self, job: Job) -> None:
         """Not `expired`, even by its deadline: the first send may reach the handset yet."""
         self.timed_out += 1
+        leader = self._leaders.get(job.message_id)
         self.leave(job)
         answer = refusal(job, Status.UNKNOWN, "the first send of this request is still in flight")
-        answer.message_id = job.shown_id
+        if leader is not None and leader.stage is SUBMITTING:  # it has a record
+            answer.message_id = job.shown_id
         answer.repeated = True
         self._known(job, answer)
 

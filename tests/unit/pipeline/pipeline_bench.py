@@ -354,12 +354,10 @@ class FakeLink:
         self.answer(outcome)
         waiting, self.queue = list(self.queue), deque()
         for job in waiting:
-            if job.slots:
-                self.used.append(gone := FakeSlot(self, 0))
-                job.slots.append(cast(Slot, gone))
-                self._tell().granted(self.link_id, job)
-            else:
-                self._tell().abandoned(job)
+            begun = bool(job.slots)
+            self._tell().abandoned(job)
+            if begun and not job.stopped:  # its intent is being stored: `write` or `stop` will come
+                self.queue.append(job)
 
     def bind(self) -> None:
         self.bound = True
