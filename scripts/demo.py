@@ -6,6 +6,7 @@ gRPC port, prints its road to DELIVERED, then stays up. Ctrl-C (or SIGTERM) ends
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIG = "config/smsproxy.toml"
 PORTS = {44044: "the daemon's gRPC port", 8088: "its HTTP port", 2775: "the simulator's SMPP port"}
 SMSPROXY = [sys.executable, "-m", "smsproxy"]
+SYSTEMD = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 START_S = 15.0
 DELIVERY_S = "15"
 
@@ -46,13 +48,16 @@ class DemoError(Exception):
 
 def main() -> int:
     os.chdir(ROOT)
-    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us with SIGINT ignored
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):  # also where a shell started us with SIGINT ignored
         signal.signal(number, interrupt)
     processes: list[subprocess.Popen[bytes]] = []
     try:
         check_ports()
         processes.append(start("the simulator", ["smsc", "--port", "2775"]))
-        wait_for(2775, processes[-1], "the simulator")
         processes.append(start("the daemon", ["run", "--config", CONFIG]))
         wait_for(44044, processes[-1], "the daemon")
         wait_until_bound(processes[-1])
@@ -63,7 +68,7 @@ def main() -> int:
         print(f"make run: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nending ...", flush=True)
+        say("\nending (messages in flight are waited for; Ctrl-C again cuts them off) ...")
         return 0
     finally:
         stop(processes)
@@ -88,7 +93,9 @@ def check_ports() -> None:
 def start(what: str, arguments: list[str]) -> subprocess.Popen[bytes]:
     print(f"starting {what} ...", flush=True)
     # A session of its own: Ctrl-C reaches only this script, which then ends them in order.
-    return subprocess.Popen([*SMSPROXY, *arguments], start_new_session=True)
+    # And without a service manager's variables: they are meant for us, if for anybody.
+    environ = {name: value for name, value in os.environ.items() if name not in SYSTEMD}
+    return subprocess.Popen([*SMSPROXY, *arguments], start_new_session=True, env=environ)
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], what: str) -> None:
@@ -141,15 +148,22 @@ def watch(processes: list[subprocess.Popen[bytes]]) -> int:
 
 
 def stop(processes: list[subprocess.Popen[bytes]]) -> None:
-    """The daemon first, so that it can unbind."""
-    for process in reversed(processes):
-        if process.poll() is None:
+    """The daemon first, so that it can unbind. A second Ctrl-C ends everything at once."""
+    try:
+        for process in reversed(processes):
             process.terminate()
-            try:
-                process.wait(timeout=35)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.wait(timeout=35)
+    except (KeyboardInterrupt, subprocess.TimeoutExpired):
+        for process in processes:
+            process.kill()
+            process.wait()
+        say("cut off")
+
+
+def say(line: str) -> None:
+    """To a terminal that may be gone."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import Iterator, Mapping
 
 from smsproxy import assembly
@@ -32,8 +33,10 @@ from smsproxy.stores.sqlite_kv import SqliteKeyValue
 from smsproxy.text.segmentation import TextOptions
 
 _BLACKLIST_POLL_S = 2.0
-_FLUSH_S = 5.0
+_FLUSH_S = 1.0
 """For results that come up while links unbind, once the drain is over."""
+_CLOSING_S = 2.5
+"""Unbind (1.5 s at most) and flush."""
 
 
 class StartError(Exception):
@@ -97,10 +100,16 @@ class App:
         ]
         self.core.started = True
         listen = self.settings.server.listen
-        self._log.info("ready", listen=listen, port=self.rpc.port, links=len(self.settings.links))
+        name = self.settings.server.instance_name(socket.gethostname())
+        self._log.info(
+            "ready", instance=name, listen=listen, port=self.rpc.port, links=len(self.settings.links)
+        )
 
     def reload(self, settings: Settings) -> None:
-        """SIGHUP: apps, limits, policy, links and pools. What needs a restart is logged and left alone."""
+        """SIGHUP: apps, text, limits, policy, links and pools.
+
+        What needs a restart is logged and left alone.
+        """
         for section in ("server", "http", "store"):
             if getattr(settings, section) != getattr(self.settings, section):
                 self._log.warning("reload_needs_restart", section=section)
@@ -108,13 +117,16 @@ class App:
         self.limits.reload(settings.limits.process_rate_per_s, assembly.app_rates(settings))
         self.policy.reload(assembly.strategies(settings.policy), settings.policy.timezone)
         self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
-        touched = self.links.apply(settings.links, settings.pools)
+        self.pipeline.reload(assembly.pipeline_options(settings))
+        self.core.reload(TextOptions(max_segments=settings.text.max_segments))
+        touched = self.links.apply(settings.links, settings.pools, settings.text.max_segments)
         self.settings = settings
         self._log.info("reloaded", links_touched=touched)
 
     async def stop(self, drain_s: float) -> bool:
         """Drain (spec §9), unbind, flush, close. False when something had to be cut off."""
         loop = asyncio.get_running_loop()
+        drain_s = max(0.0, drain_s - _CLOSING_S)  # what unbinding and flushing may take is part of it
         give_up_at = loop.time() + drain_s
         self.core.started = False
         self.stopping = True

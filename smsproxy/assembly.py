@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from smsproxy.domain.ids import id_text
 from smsproxy.limits.gcra import Gcra
+from smsproxy.obs.log import get_log
 from smsproxy.pipeline.pipeline import PipelineOptions
 from smsproxy.policy import blacklist
-from smsproxy.policy.base import KeyValue
+from smsproxy.policy.base import KeyValue, PolicyRequest, Verdict
 from smsproxy.policy.embedded import EmbeddedPolicy
 from smsproxy.policy.memory import MemoryKeyValue
 from smsproxy.policy.strategies import Strategy
@@ -34,7 +36,20 @@ def key_value(settings: Settings) -> KeyValue:
 
 
 def contact_policy(settings: PolicySettings, kv: KeyValue) -> EmbeddedPolicy:
-    return EmbeddedPolicy(strategies(settings), settings.timezone, kv, time.time, blacklist.Blacklist())
+    return EmbeddedPolicy(
+        strategies(settings), settings.timezone, kv, time.time, blacklist.Blacklist(), on_shadow=_log_shadow
+    )
+
+
+def _log_shadow(request: PolicyRequest, verdict: Verdict) -> None:
+    """What a strategy in shadow mode would have refused: by id, never by number (P10)."""
+    get_log("smsproxy.policy").info(
+        "policy_shadow_verdict",
+        strategy=request.strategy,
+        verdict=verdict.value,
+        app_id=request.app_id,
+        message_id=id_text(request.message_id),
+    )
 
 
 def strategies(settings: PolicySettings) -> list[Strategy]:

@@ -7,6 +7,7 @@ the loop does).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -19,14 +20,22 @@ from smsproxy.settings import ConfigError, Settings, load
 
 
 def notify(state: str) -> None:
-    """One datagram to systemd's notify socket; nothing without one (sd_notify(3))."""
+    """One datagram to systemd's notify socket (sd_notify(3)); without one, or with a dead one, nothing."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+    # Whatever is wrong with the socket, it must neither stop the daemon nor make it wait.
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
         sender.sendto(state.encode(), address)
+
+
+def watchdog_interval_s() -> float:
+    """Half of what systemd asks for; 5 s for the status line alone."""
+    usec = os.environ.get("WATCHDOG_USEC", "")
+    return int(usec) / 2_000_000 if usec.isdecimal() and int(usec) else 5.0
 
 
 async def serve(settings: Settings, config: Path, on_ready: Callable[[App], None] = lambda _: None) -> bool:
@@ -71,7 +80,7 @@ def _reload(app: App, config: Path) -> None:
 
 async def _beat(app: App) -> None:
     """WATCHDOG=1 at half the interval that systemd set, with a status line beside it."""
-    interval_s = int(os.environ.get("WATCHDOG_USEC", "0")) / 2_000_000 or 5.0
+    interval_s = watchdog_interval_s()
     while True:
         links = list(app.links.directory.links.values())
         bound = sum(link.bound for link in links)

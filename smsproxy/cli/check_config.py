@@ -10,6 +10,7 @@ import click
 from smsproxy.cli.failures import config_failure
 from smsproxy.cli.options import config_option, json_option, settings_of
 from smsproxy.cli.output import emit, warn
+from smsproxy.policy import blacklist
 from smsproxy.settings import ConfigError, Settings, describe, masked
 
 
@@ -30,6 +31,9 @@ def check_config(config: Path | None, as_json: bool) -> None:
         raise config_failure(error) from None
     for warning in settings.warnings:
         warn(f"warning: {warning}")
+    files = [file for file in settings.policy.blacklist.files if Path(file).exists()]
+    for problem in blacklist.load(files).problems:
+        warn(f"warning: {problem}")
     if as_json:
         emit(_report(settings))
     else:

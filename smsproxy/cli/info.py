@@ -42,7 +42,7 @@ def info(
 ) -> None:
     """Tell what became of a message.
 
-    A message of another app, of another link, and one that never was are told apart for nobody.
+    A message of another app, of another link, and one that never was all read "message not found".
     """
     settings = settings_of(config)
     client = client_for(settings, *app_of(settings, app_id), address)

@@ -40,9 +40,18 @@ class LinkSupervisor:
     def __repr__(self) -> str:
         return f"<LinkSupervisor links={len(self._runners)} retiring={len(self._retiring)}>"
 
-    def apply(self, links: Mapping[int, LinkSettings], pools: Mapping[int, PoolSettings]) -> list[int]:
+    def apply(
+        self,
+        links: Mapping[int, LinkSettings],
+        pools: Mapping[int, PoolSettings],
+        max_segments: int | None = None,
+    ) -> list[int]:
         """Make it so; the ids of links that were started, changed or removed."""
         runners = self._runners
+        if max_segments is not None:
+            self._max_segments = max_segments
+            for runner in runners.values():
+                runner.link.text_options = text_options(runner.link.settings, max_segments)
         gone = [link_id for link_id, runner in runners.items() if links.get(link_id) != runner.link.settings]
         for link_id in gone:
             self._retire(runners.pop(link_id))

@@ -41,6 +41,10 @@ class Core:
         self._default_text = default_text
         self.started = False
 
+    def reload(self, default_text: TextOptions) -> None:
+        """SIGHUP: how CheckTextLen measures without an `esme`."""
+        self._default_text = default_text
+
     @property
     def ready(self) -> bool:
         return self.started and not self._pipeline.draining

@@ -95,6 +95,10 @@ class Pipeline:
             "receipts_sent_back": self._receiver.sent_back,
         }
 
+    def reload(self, options: PipelineOptions) -> None:
+        """SIGHUP. What is in flight goes on by the bounds it began with."""
+        self._routing.reload(options.max_wait_ms)
+
     # -- the way in -----------------------------------------------------------------------------------------
 
     def submit(

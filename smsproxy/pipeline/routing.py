@@ -41,6 +41,10 @@ class RouteStage:
         self._refused = refused
         self._loop = asyncio.get_running_loop()
 
+    def reload(self, max_wait_ms: int) -> None:
+        """For messages that begin to wait from now on."""
+        self._max_wait_ms = max_wait_ms
+
     def place(self, job: Job) -> None:
         """Offer it to a link. Ends in `placed(job)`, now or later, or `refused(job, answer)`."""
         link = self._routes.pick(job.message.route_id)

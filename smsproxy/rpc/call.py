@@ -46,6 +46,7 @@ class Call(server.Stream[Any, Any]):
         codec: CodecBase,
         dispatch: _DispatchServerEvents,
         deadline_at: float | None,
+        deadline_is_ours: bool = False,
     ) -> None:
         super().__init__(
             stream,
@@ -60,6 +61,10 @@ class Call(server.Stream[Any, Any]):
         )
         self.call_metadata: Metadata = headers.metadata
         self.deadline_at = deadline_at
+        self.deadline_is_ours = deadline_is_ours
+        """The caller named none: it is the default one."""
+        self.timeout = asyncio.timeout_at(deadline_at)
+        """What ends the method at the deadline; `dispatch` runs it under this."""
         self.draining = False
         self.on_drain: Callable[[], None] | None = None
 

@@ -69,18 +69,24 @@ class Dispatcher:
         timeout_s = headers.timeout_s
         if timeout_s is not None and timeout_s <= 0:
             raise RefusalError(Status.DEADLINE_EXCEEDED, DEADLINE_EXCEEDED)
-        if timeout_s is None and method.cardinality is Cardinality.UNARY_UNARY:
+        ours = timeout_s is None and method.cardinality is Cardinality.UNARY_UNARY
+        if ours:
             timeout_s = self._options.default_deadline_s
         deadline_at = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
         return Call(
-            stream, method, headers, codec=self._codec, dispatch=self._dispatch, deadline_at=deadline_at
+            stream,
+            method,
+            headers,
+            codec=self._codec,
+            dispatch=self._dispatch,
+            deadline_at=deadline_at,
+            deadline_is_ours=ours,
         )
 
     async def _outcome(self, call: Call) -> RefusalError | None:
         """Run the method under the deadline. None: it ended well."""
-        timeout = asyncio.timeout_at(call.deadline_at)
         try:
-            async with timeout:
+            async with call.timeout:
                 await self._mapping[call._method_name].func(call)
         except RefusalError as refusal:
             self._counters.messages_oversized_total += bool(call.buffer.oversized)
@@ -90,7 +96,7 @@ class Dispatcher:
         except ProductError as error:
             return refusal_of_error(error)
         except Exception as error:  # the supervised loop of a call: log, count, answer
-            if isinstance(error, TimeoutError) and timeout.expired():
+            if isinstance(error, TimeoutError) and call.timeout.expired():
                 return RefusalError(Status.DEADLINE_EXCEEDED, DEADLINE_EXCEEDED)
             self._counters.internal_errors_total += 1
             return RefusalError(Status.INTERNAL, internal_error(error))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from uuid import uuid4
 
 from grpclib.const import Status
 
@@ -153,10 +154,10 @@ class SmsStream:
                 ticket = submit(decode_request(data), caller, Lane.STREAM, reply, tag, deadline)
             except MalformedRequestError as error:
                 self._counters.messages_malformed_total += 1
-                reply(tag, Answer(AnswerStatus.INVALID, error=str(error)))
+                reply(tag, Answer(AnswerStatus.INVALID, str(uuid4()), error=str(error)))
             except Exception as error:  # the supervised loop of a stream: one message must not end it
                 self._counters.internal_errors_total += 1
-                reply(tag, Answer(AnswerStatus.INTERNAL, error=internal_error(error)))
+                reply(tag, Answer(AnswerStatus.INTERNAL, str(uuid4()), error=internal_error(error)))
             else:
                 if tag in tickets:
                     tickets[tag] = ticket

@@ -38,10 +38,14 @@ async def send_one(call: Call, gateway: Gateway, caller: Caller, counters: RpcCo
 
     ticket = gateway.submit(message, caller, Lane.UNARY, reply, 0, call.deadline_at)
     try:
-        answer = await ended
+        answer = await asyncio.shield(ended)
     except asyncio.CancelledError:
-        ticket.cancel()
-        raise
+        if ticket.cancel() or not (call.deadline_is_ours and call.timeout.expired()):
+            ended.cancel()
+            raise
+        # Only our own default deadline passed, and octets may have left by now. Whoever named no deadline
+        # wants to hear how it ends, `unknown` perhaps, and not that it `expired` (spec §2.1).
+        answer = await ended
     counters.answers_total += 1
     refusal = refusal_of_answer(answer)
     if refusal is not None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from smsproxy.settings.faults import KeyPath, Report
 from smsproxy.settings.fields import AsTuple, FileRef, Printable, SecretField, Section
@@ -22,6 +22,14 @@ _KEY_DOCUMENT = re.compile(rb"-----BEGIN |\Assh-|\Aecdsa-sha2-|\A\s*\{.*\"kty\""
 RouteId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Algorithm = Literal["HS256", "EdDSA", "RS256", "ES256"]
 Scope = Literal["send", "read"]
+
+
+def _sender(saddr: str) -> str:
+    """As requests are compared: a number without its ``+`` (spec §2.5)."""
+    return saddr[1:] if saddr[:1] == "+" and saddr[1:].isdecimal() else saddr
+
+
+Sender = Annotated[Printable, AfterValidator(_sender)]
 
 
 class AppSettings(Section):
@@ -66,7 +74,7 @@ class AppSettings(Section):
     esmes: Annotated[tuple[RouteId, ...], AsTuple] = Field(
         (), max_length=10_000, description="Link and pool ids the app may use; empty is all."
     )
-    senders: Annotated[tuple[Annotated[Printable, Field(min_length=1, max_length=21)], ...], AsTuple] = Field(
+    senders: Annotated[tuple[Annotated[Sender, Field(min_length=1, max_length=21)], ...], AsTuple] = Field(
         (), max_length=10_000, description="Source addresses (saddr) the app may use; empty is all."
     )
     scopes: Annotated[tuple[Scope, ...], AsTuple] = Field(

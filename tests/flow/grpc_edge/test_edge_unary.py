@@ -154,6 +154,23 @@ async def test_the_default_deadline_holds_for_calls_without_one(
     assert gateway.tickets[0].cancelled
 
 
+async def test_a_submission_that_has_begun_is_not_cut_off_by_our_own_default_deadline(
+    start: Any, api: Any, gateway: FakeGateway
+) -> None:
+    server: RpcServer = await start(default_deadline_s=0.05)
+    gateway.respond = None
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        stub = api.stubs.SmsServiceStub(channel)
+        call = stub.SendMessage(api.request(), metadata=METADATA)
+        waiting = asyncio.ensure_future(call)
+        (ticket,) = await gateway.submitted(1)
+        ticket.begun = True
+        await asyncio.wait_for(ticket.left.wait(), BOUND_S)  # the deadline has passed
+        ticket.end(Status.UNKNOWN)
+        answer = await waiting
+    assert answer.status == "unknown"
+
+
 async def test_an_answer_after_the_deadline_is_dropped_and_counted(
     start: Any, api: Any, gateway: FakeGateway
 ) -> None:

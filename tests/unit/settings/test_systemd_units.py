@@ -34,7 +34,7 @@ def test_a_drain_ends_before_systemd_loses_patience(name: str) -> None:
 def test_the_unit_notifies_beats_and_starts_again(name: str) -> None:
     keys = keys_of(name)
     assert (keys["Type"], keys["WatchdogSec"], keys["Restart"]) == (["notify"], ["10"], ["on-failure"])
-    assert keys["RestartPreventExitStatus"] == ["2"]  # a faulty configuration
+    assert "RestartPreventExitStatus" not in keys  # a disk or a port may be back in the morning
 
 
 @pytest.mark.parametrize("name", UNITS)
