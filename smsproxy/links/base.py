@@ -55,6 +55,11 @@ class Submission(Protocol):
     """A refusal is known: no further segment may be granted or written (spec §2.4)."""
 
 
+PATIENT_LANE = "stream"
+"""The lane in a fair_key whose door is slowed by flow control: its messages wait, however many do (spec
+§2.2). `max_waiting` refuses the others, and only for their own crowd: a campaign cannot take
+an OTP's place."""
+
 Answered = tuple[Submission, int, SegmentOutcome]
 """(message, segment number from 1, how it ended)"""
 

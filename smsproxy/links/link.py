@@ -17,7 +17,7 @@ from itertools import count
 
 from smsproxy.domain.outcome import NotSent
 from smsproxy.links.answers import Answers, refused
-from smsproxy.links.base import LinkEvents, Offer, Shaper, Slot, Submission
+from smsproxy.links.base import PATIENT_LANE, LinkEvents, Offer, Shaper, Slot, Submission
 from smsproxy.links.counters import LinkCounters
 from smsproxy.links.retries import Owner, Retries
 from smsproxy.links.sessions import Session, Sessions
@@ -137,12 +137,16 @@ class Link:
         """Take a message in: its places are granted now or when its turn comes."""
         if not self._sessions.can_submit:
             return Offer.UNBOUND
-        if len(self._waiting) >= self.settings.max_waiting and not self.free_now():
+        if submission.fair_key[1] != PATIENT_LANE and self._is_full():
             self.counters.waiting_full += 1
             return Offer.FULL
         self._waiting.push(submission.fair_key, submission)
         self.pump()
         return Offer.GRANTED if submission.slots or submission.stopped else Offer.WAITING
+
+    def _is_full(self) -> bool:
+        crowd = self._waiting.count(lambda key: key[1] != PATIENT_LANE)
+        return crowd >= self.settings.max_waiting and not self.free_now()
 
     def withdraw(self, submission: Submission) -> bool:
         """Take a waiting message out. False once it has a place: then it is too late."""

@@ -6,7 +6,7 @@ So an OTP never queues behind a campaign. Pure: no clock, no loop. Kept by the l
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -67,6 +67,10 @@ class FairQueue(Generic[K, T]):
         del line[item]
         self._size -= 1
         return True
+
+    def count(self, wanted: Callable[[K], bool]) -> int:
+        """How many wait under the keys that are `wanted`."""
+        return sum(len(line) for key, line in self._lines.items() if wanted(key))
 
     def ahead(self, key: K) -> int:
         """How many items would be served before a new one under `key`, at most."""

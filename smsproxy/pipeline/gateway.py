@@ -49,6 +49,10 @@ class Core:
     def ready(self) -> bool:
         return self.started and not self._pipeline.draining
 
+    @property
+    def stream_room(self) -> int:
+        return self._pipeline.stream_room
+
     def authenticate(self, authorization: str | None, app_id: str | None) -> Caller:
         return self._authenticator.authenticate(authorization, app_id, time.time())
 

@@ -87,6 +87,7 @@ class Job:
         "text",
         "text_options",
         "timer",
+        "tries_anew",
         "unanswered",
         "unstored",
         "written",
@@ -127,6 +128,8 @@ class Job:
         """Generation of the refused record that this try takes over."""
         self.takeovers = 0
         """How often its message_id turned out to be taken while it was being stored."""
+        self.tries_anew = False
+        """A repeat that tries again for those who waited with it for a send that was refused."""
         self.reservation: PolicyRequest | None = None
         """The contact policy counts this message until it is given back."""
         self.answer: Answer | None = None

@@ -50,6 +50,7 @@ class Pipeline:
         log: Log,
     ) -> None:
         self._routes = routes
+        self._max_in_flight = options.max_in_flight
         self._admission = AdmissionStage(options, routes, limits, policy.knows)
         self._repeats = RepeatStage(
             store, log, fresh=self._screen, known=self._finish, wait_s=self._response_timeout_s
@@ -94,6 +95,11 @@ class Pipeline:
             "policy_releases_lost": self._contact.lost,
             "receipts_sent_back": self._receiver.sent_back,
         }
+
+    @property
+    def stream_room(self) -> int:
+        """See ports.Gateway.stream_room: a tenth of the places is for unary calls alone."""
+        return self._max_in_flight - self._max_in_flight // 10 - self.in_flight
 
     def reload(self, options: PipelineOptions) -> None:
         """SIGHUP. What is in flight goes on by the bounds it began with."""

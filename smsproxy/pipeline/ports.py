@@ -55,6 +55,15 @@ class Gateway(Protocol):
         """True between the start of traffic and the beginning of the drain."""
         ...
 
+    @property
+    def stream_room(self) -> int:
+        """How many more messages streams may begin now; the last places are kept for unary calls.
+
+        A door that can slow its callers down (HTTP/2 flow control) stops reading at 0, so that a campaign is
+        never refused for the crowd. One with nothing outstanding may always begin one message.
+        """
+        ...
+
     def authenticate(self, authorization: str | None, app_id: str | None) -> Caller:
         """The caller behind two metadata values. Raises UnauthenticatedError, one text for all causes."""
         ...

@@ -78,16 +78,28 @@ class RepeatStage:
             self.ask(job)
 
     def release(self, job: Job, answer: Answer | None) -> None:
-        """`job` ended with `answer` (None: withdrawn). Those behind it get the same end, or their own try."""
+        """`job` ended with `answer` (None: withdrawn). Those behind it get the same end, or one new try.
+
+        What was sent, or may have been, is the end of all of them. Of those behind a message that was not,
+        the first tries anew for the rest (spec §2.3); when that is not sent either, they all hear so: a storm
+        of repeats costs two submits, whatever its size.
+        """
         if self._leaders.get(job.message_id) is not job:
             return
         del self._leaders[job.message_id]
         followers, job.followers = job.followers, None
-        for follower in followers or ():
-            if answer is not None and repeat.counts_as_sent(answer):
-                self._known(follower, replace(answer, task_id=follower.message.task_id, repeated=True))
-            else:
-                self.ask(follower)
+        if not followers:
+            return
+        if answer is not None and (job.tries_anew or repeat.counts_as_sent(answer)):
+            sent = repeat.counts_as_sent(answer)
+            for follower in followers:
+                self._known(follower, replace(answer, task_id=follower.message.task_id, repeated=sent))
+            return
+        successor = next(iter(followers))
+        del followers[successor]
+        successor.followers = followers or None
+        successor.tries_anew = answer is not None
+        self.ask(successor)
 
     def leave(self, job: Job) -> None:
         """A follower does not wait any longer."""

@@ -22,12 +22,14 @@ from smsproxy.rpc.buffer import MessageBuffer
 from smsproxy.rpc.codec import framed
 from smsproxy.rpc.flow import GuardedStream
 from smsproxy.rpc.headers import CallHeaders, Metadata
-from smsproxy.rpc.status import RefusalError
+from smsproxy.rpc.status import DRAINING, RefusalError
 
 CONTENT_TYPE = "application/grpc+proto"
 _OPENING = [(":status", "200"), ("content-type", CONTENT_TYPE)]
 
 LINGER_S = 0.05
+DRAIN_MESSAGE_S = 0.5
+"""How long a drain waits for the message of a call that was opened without one."""
 
 Headers = list[tuple[str, str]]
 
@@ -66,6 +68,8 @@ class Call(server.Stream[Any, Any]):
         self.timeout = asyncio.timeout_at(deadline_at)
         """What ends the method at the deadline; `dispatch` runs it under this."""
         self.draining = False
+        self.taken = False
+        """The message of a unary call is here."""
         self.on_drain: Callable[[], None] | None = None
 
     @property
@@ -87,12 +91,21 @@ class Call(server.Stream[Any, Any]):
         return values[0] if len(values) == 1 and isinstance(values[0], str) else None
 
     def drain(self) -> None:
-        """The server is stopping: streams from the caller are read no further; what was read is answered."""
+        """The server is stopping: streams from the caller are read no further; what was read is answered.
+
+        A unary call whose message is on its way gets a moment to bring it; one that never does was not sent.
+        """
         self.draining = True
         if self._cardinality.client_streaming:
             self.buffer.interrupt()
+        elif not self.taken:
+            asyncio.get_running_loop().call_later(DRAIN_MESSAGE_S, self._give_up_message)
         if self.on_drain is not None:
             self.on_drain()
+
+    def _give_up_message(self) -> None:
+        if not self.taken and not self.ended:
+            self.buffer.interrupt()
 
     async def linger(self) -> None:
         """Before a refusal at the opening of a stream: let the caller's first message come, briefly.
@@ -108,6 +121,9 @@ class Call(server.Stream[Any, Any]):
     async def read_one(self) -> bytes:
         """The message of a unary call. Raises RefusalError when there is none or more than one."""
         batch = await self.buffer.read_batch(2)
+        self.taken = bool(batch)
+        if not batch and self.draining:
+            raise RefusalError(Status.UNAVAILABLE, DRAINING)
         if len(batch) != 1:
             raise RefusalError(
                 Status.INVALID_ARGUMENT, "no message" if not batch else "more than one message"

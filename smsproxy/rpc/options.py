@@ -63,6 +63,8 @@ class RpcCounters:
     """Ended after the caller had left; they are in the record."""
     window_full_total: int = 0
     """A stream stopped reading at stream_window or at its unwritten answers."""
+    crowded_total: int = 0
+    """A stream stopped reading because nearly `max_in_flight` messages of all callers are on their way."""
     reorder_full_total: int = 0
     """A stream stopped reading at stream_reorder_max."""
     watches_refused_total: int = 0

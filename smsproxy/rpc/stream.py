@@ -136,11 +136,14 @@ class SmsStream:
         outstanding = len(self._tickets)
         window = options.stream_window - max(outstanding, len(self._out))
         reorder = options.stream_reorder_max - len(self._waiting) - outstanding
+        crowd = max(self._gateway.stream_room, 0 if outstanding else 1)
         if window <= 0:
             self._counters.window_full_total += 1
         elif reorder <= 0:
             self._counters.reorder_full_total += 1
-        return min(window, reorder)
+        elif crowd <= 0:
+            self._counters.crowded_total += 1
+        return min(window, reorder, crowd)
 
     def _take(self, batch: list[bytes]) -> None:
         """Begin every message of the batch. A bad one is answered in its place."""

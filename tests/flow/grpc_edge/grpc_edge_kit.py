@@ -83,6 +83,7 @@ class FakeGateway:
     records: dict[str, MessageRecord] = field(default_factory=dict)
     tickets: list[FakeTicket] = field(default_factory=list)
     submit_error: Exception | None = None
+    stream_room: int = 1_000_000
     most_open: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -14,6 +14,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from smsproxy.aio.wait import settled
 from smsproxy.rpc import farewell
 from smsproxy.rpc.gen.sms.v1 import SmsRequest, SmsServiceStub
 from smsproxy.rpc.server import RpcServer
@@ -185,6 +186,20 @@ async def test_idle_servers_drain_at_once_and_take_no_new_connection(start: Any)
     server: RpcServer = await start()
     assert await server.drain(0)
     assert repr(server) == "<RpcServer <GuardedServer draining connections=0/512>>"
+
+
+async def test_a_call_that_never_brings_its_message_does_not_hold_the_drain(
+    raw: RawClient, gateway: FakeGateway, server: RpcServer
+) -> None:
+    unary, watch = raw.open(), raw.open("/grpc.health.v1.Health/Watch")
+    assert await settled(lambda: server.counters.calls_total == 2, timeout_s=BOUND_S)
+    drained = drain(server)
+    for stream_id in (unary, watch):
+        await raw.until(lambda stream_id=stream_id: raw.streams[stream_id].ended)
+        trailers = raw.streams[stream_id].trailers
+        assert (trailers["grpc-status"], trailers["grpc-message"]) == ("14", DRAINING)
+    assert await drained
+    assert not gateway.tickets
 
 
 async def test_a_drain_that_takes_too_long_says_so_and_close_cuts(

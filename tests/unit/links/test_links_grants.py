@@ -26,6 +26,9 @@ OTP = (2, "unary")
 # --- the straight road -----------------------------------------------------------------------------------
 
 
+OTP = (2, "unary")
+
+
 def test_a_message_is_granted_a_place_written_and_accepted() -> None:
     bench = Bench()
     message = bench.offer()
@@ -164,20 +167,32 @@ def test_a_message_keeps_its_turn_until_all_its_segments_have_a_place() -> None:
 def test_a_full_waiting_room_refuses_and_counts() -> None:
     bench = Bench(window=1, max_waiting=2)
     for _ in range(3):
-        bench.offer()
+        bench.offer(key=OTP)
         assert bench.offered is not Offer.FULL
-    refused = bench.offer()
+    refused = bench.offer(key=OTP)
     assert bench.offered is Offer.FULL
     assert refused.slots == []
     assert bench.link.counters.waiting_full == 1
     assert bench.link.waiting == 2
 
 
+def test_a_campaign_is_never_refused_for_the_crowd_and_takes_nobody_elses_place() -> None:
+    bench = Bench(window=1, max_waiting=2)
+    for _ in range(20):
+        bench.offer()
+        assert bench.offered is not Offer.FULL
+    for _ in range(2):
+        bench.offer(key=OTP)
+        assert bench.offered is Offer.WAITING
+    bench.offer(key=OTP)
+    assert bench.offered is Offer.FULL
+
+
 def test_without_a_waiting_room_what_is_free_is_still_granted() -> None:
     bench = Bench(window=1, max_waiting=0)
-    bench.offer()
+    bench.offer(key=OTP)
     assert bench.offered is Offer.GRANTED
-    bench.offer()
+    bench.offer(key=OTP)
     assert bench.offered is Offer.FULL
 
 

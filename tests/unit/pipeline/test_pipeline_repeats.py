@@ -158,16 +158,30 @@ async def test_a_repeat_waits_at_most_the_response_timeout_and_five_seconds() ->
 
 
 @in_fake_time
-async def test_a_follower_that_meets_one_refusal_after_another_waits_no_longer_for_that() -> None:
+async def test_a_storm_of_repeats_that_is_refused_costs_two_submits_whatever_its_size() -> None:
+    bench = Bench(response_timeout_s=2)
+    sent = [bench.send(transaction_id="t") for _ in range(200)]
+    for _ in range(2):
+        await asyncio.sleep(1)
+        bench.link.answer(REFUSED)
+    await bench.answer_all()
+    assert [one.status for one in sent] == ["rejected"] * 200
+    assert not any(one.answer.repeated for one in sent)
+    assert len(bench.link.written) == 2
+    bench.assert_at_rest()
+
+
+@in_fake_time
+async def test_the_one_that_tries_anew_does_not_wait_for_anybody() -> None:
     bench = Bench(response_timeout_s=2)
     sent = [bench.send(transaction_id="t") for _ in range(5)]
-    for _ in range(3):
-        await asyncio.sleep(2)
-        bench.link.answer(REFUSED)
-    await asyncio.sleep(1.1)
-    assert [one.status for one in sent if one.replies] == ["rejected"] * 3 + ["unknown"]
-    assert sent[3].job.timer is None, "the one whose turn it is does not wait for anybody"
+    await asyncio.sleep(1)
+    bench.link.answer(REFUSED)
+    await asyncio.sleep(2)
+    assert [len(one.replies) for one in sent] == [1, 0, 0, 0, 0]
+    assert sent[1].job.timer is None
     await bench.answer_all()
+    assert [one.status for one in sent] == ["rejected"] + ["submitted"] * 4
     bench.assert_at_rest()
 
 
