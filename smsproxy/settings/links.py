@@ -170,6 +170,7 @@ def check_link(link: LinkSettings, at: KeyPath, report: Report) -> None:
         report.fault((*at, "system_id"), "is missing: the account's name at the SMSC")
     _check_password(link, at, report)
     _check_tls(link, at, report)
+    _check_data_codings(link, at, report)
 
 
 def _check_password(link: LinkSettings, at: KeyPath, report: Report) -> None:
@@ -197,6 +198,18 @@ def _check_tls(link: LinkSettings, at: KeyPath, report: Report) -> None:
         report.fault((*at, missing), "a certificate and its key are given together")
     if not link.tls and (link.tls_ca_file or link.tls_cert_file or link.tls_server_name):
         report.warn((*at, "tls"), "is false although tls_* keys are set: the link is in the clear")
+
+
+def _check_data_codings(link: LinkSettings, at: KeyPath, report: Report) -> None:
+    """Two alphabets under one number: whatever the SMSC takes it for, handsets would misread the other."""
+    numbers = {"gsm7_data_coding": link.gsm7_data_coding, "ucs2_data_coding": link.ucs2_data_coding}
+    if link.latin1:
+        numbers["latin1_data_coding"] = link.latin1_data_coding
+    taken: dict[int, str] = {}
+    for key, number in numbers.items():
+        other = taken.setdefault(number, key)
+        if other != key and report.clean((*at, key)):
+            report.fault((*at, key), f"is {number} as {other} is: the SMSC could not tell them apart")
 
 
 def check_pool(pool: PoolSettings, at: KeyPath, links: Mapping[int, LinkSettings], report: Report) -> None:
