@@ -54,7 +54,6 @@ class JwtAuthenticator:
     """
 
     def __init__(self, apps: Mapping[int, AppSettings]) -> None:
-        self.generation = 0
         self.remembered_hits = 0
         self.verified = 0
         self.evicted = 0
@@ -74,7 +73,6 @@ class JwtAuthenticator:
         has changed."""
         self._apps = {app_id: _prepared(app_id, app) for app_id, app in apps.items()}
         self._seen.clear()
-        self.generation += 1
 
     def authenticate(self, authorization: str | None, app_id: str | None, now: float) -> Caller:
         """The caller behind two metadata values; `now` is Unix seconds. Raises UnauthenticatedError."""

@@ -111,11 +111,9 @@ def test_both_secrets_are_good_during_a_rotation_and_the_old_one_not_after_it(ap
 
 def test_a_revoked_app_is_refused_although_its_token_was_remembered(apps: Apps) -> None:
     authenticator = JwtAuthenticator(apps)
-    before = authenticator.generation
     assert not refused(authenticator, token())
     authenticator.reload({2: apps[2]})
     assert refused(authenticator, token())
-    assert authenticator.generation == before + 1
 
 
 def test_a_reload_takes_new_rights(apps: Apps) -> None:
@@ -130,7 +128,6 @@ def test_a_reload_with_a_key_that_cannot_be_used_changes_nothing(apps: Apps) -> 
     broken = AppSettings(public_key=pem(P256), algorithm="RS256")
     with pytest.raises(ConfigError, match=r"apps\.3: its key is not one for RS256"):
         authenticator.reload({3: broken})
-    assert authenticator.generation == 1
     assert not refused(authenticator, token())
 
 
