@@ -6,8 +6,6 @@ Called by the runner after every end of a session, however it came.
 from __future__ import annotations
 
 FIRST_S = 1.0
-REFUSED_FIRST_S = 5.0
-"""After a bind that the SMSC refused: it said no, or still holds our old session (ESME_RALYBND)."""
 STEADY_S = 3.0
 """A session that lived this long was a good one. One that is hung up at once does not reset the delays."""
 
@@ -24,12 +22,13 @@ class Backoff:
     def __repr__(self) -> str:
         return f"<Backoff next={self._next_s:g}s max={self._max_s:g}s>"
 
-    def next(self, jitter: float, *, lived_s: float = 0.0, refused: bool = False) -> float:
-        """Seconds to wait after a session that was bound for `lived_s`; `jitter` is random, in [0, 1)."""
+    def next(self, jitter: float, *, lived_s: float = 0.0, at_least_s: float = 0.0) -> float:
+        """Seconds to wait after a session that was bound for `lived_s`; `jitter` is random, in [0, 1).
+
+        `at_least_s`: what the reason of a refused bind asks for (`statuses`); growth goes on from there.
+        """
         if lived_s >= STEADY_S:
             self._next_s = FIRST_S
-        if refused:
-            self._next_s = max(self._next_s, REFUSED_FIRST_S)
-        delay_s = min(self._next_s, self._max_s)
+        delay_s = min(max(self._next_s, at_least_s), self._max_s)
         self._next_s = delay_s * 2
         return delay_s * (1 - jitter / 4)

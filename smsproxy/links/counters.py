@@ -28,6 +28,8 @@ class LinkCounters:
     binds: int = 0
     binds_refused: int = 0
     connects_failed: int = 0
+    connects_delayed: int = 0
+    """Connects that waited because the host had five in the last second."""
 
     def items(self) -> list[tuple[str, int]]:
         return [(one.name, getattr(self, one.name)) for one in fields(self)]

@@ -16,7 +16,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from smsproxy.links.backoff import Backoff
+from smsproxy.links.connects import ConnectLimiter
 from smsproxy.links.link import Link
+from smsproxy.links.statuses import BindRefusal, bind_refusal
 from smsproxy.links.tls import client_context
 from smsproxy.links.transport import TICK_S, SmppConnection
 from smsproxy.obs.log import Log
@@ -41,23 +43,28 @@ class _Life:
     outcome: str = "link_connect_failed"
     """How it ended so far, as the event to log."""
     reason: str = ""
-    refused: bool = False
+    refusal: BindRefusal | None = None
     bound_at: float = 0.0
     lived_s: float = 0.0
 
 
 class LinkRunner:
-    """Owns the tasks of one link. `jitter` is random in [0, 1), `sleep` waits for that many seconds."""
+    """Owns the tasks of one link. `connects` is shared by all of them that may lead to the same host.
+
+    `jitter` is random in [0, 1), `sleep` waits for that many seconds.
+    """
 
     def __init__(
         self,
         link: Link,
         log: Log,
+        connects: ConnectLimiter,
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.link = link
         self._log = log.bind(link_id=link.link_id)
+        self._connects = connects
         self._jitter = jitter
         self._sleep = sleep
         self._loop = asyncio.get_running_loop()
@@ -98,6 +105,7 @@ class LinkRunner:
         backoff = Backoff(self.link.settings.reconnect_max_s)
         while True:
             life = _Life(kind.name.lower())
+            await self._wait_for_a_connect()
             try:
                 await self._live(kind, life)
             except Exception as error:  # supervised: a fault of ours must not leave the link down for ever
@@ -107,9 +115,26 @@ class LinkRunner:
                 if life.bound_at:
                     self._log.info("link_unbound", bind=life.bind)
                 return
-            delay_s = backoff.next(self._jitter(), lived_s=life.lived_s, refused=life.refused)
-            self._log.warning(life.outcome, bind=life.bind, reason=life.reason, retry_in_s=round(delay_s, 1))
+            await self._sleep(self._back_off(backoff, life))
+
+    async def _wait_for_a_connect(self) -> None:
+        """Stand in the line of the host: five a second."""
+        delay_s = self._connects.delay(self.link.settings.host, self._loop.time())
+        if delay_s:
+            self.link.counters.connects_delayed += 1
             await self._sleep(delay_s)
+
+    def _back_off(self, backoff: Backoff, life: _Life) -> float:
+        """Log the one line about an end that nobody asked for; seconds until the next connect."""
+        refusal = life.refusal
+        delay_s = backoff.next(
+            self._jitter(), lived_s=life.lived_s, at_least_s=refusal.at_least_s if refusal else 0.0
+        )
+        why = {"refusal": refusal.name} if refusal else {}
+        self._log.warning(
+            life.outcome, bind=life.bind, reason=life.reason, **why, retry_in_s=round(delay_s, 1)
+        )
+        return delay_s
 
     async def _live(self, kind: BindKind, life: _Life) -> None:
         """One TCP life, from the connect to the last event."""
@@ -172,7 +197,7 @@ class LinkRunner:
                 case BindRefused(status):
                     self.link.counters.binds_refused += 1
                     life.outcome, life.reason = "link_bind_refused", status_text(status)
-                    life.refused = True
+                    life.refusal = bind_refusal(status)
                 case _:
                     pass
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from smsproxy.aio.wait import settled
 from smsproxy.links.base import LinkEvents, Shaper, text_options
+from smsproxy.links.connects import ConnectLimiter
 from smsproxy.links.link import Link
 from smsproxy.links.pool import Directory, LinkPool, Member
 from smsproxy.links.runner import LinkRunner
@@ -34,6 +35,7 @@ class LinkSupervisor:
         self._make_shaper = make_shaper
         self._max_segments = max_segments
         self._log = log
+        self._connects = ConnectLimiter()
         self._runners: dict[int, LinkRunner] = {}
         self._retiring: dict[LinkRunner, asyncio.Task[None]] = {}
 
@@ -79,7 +81,7 @@ class LinkSupervisor:
         text = text_options(settings, self._max_segments)
         loop = asyncio.get_running_loop()
         link = Link(link_id, settings, text, self._make_shaper(settings), self._handler, loop)
-        runner = LinkRunner(link, self._log)
+        runner = LinkRunner(link, self._log, self._connects)
         runner.start()
         return runner
 

@@ -156,6 +156,7 @@ _LINK_COUNTERS: Mapping[str, tuple[str, str]] = {
     "binds": ("link_binds_total", "Sessions bound."),
     "binds_refused": ("link_binds_refused_total", "Binds the SMSC refused."),
     "connects_failed": ("link_connects_failed_total", "Connects that failed."),
+    "connects_delayed": ("link_connects_delayed_total", "Connects that waited: five a second to one host."),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from smsproxy.aio.wait import settled
 from smsproxy.limits.gcra import Gcra
 from smsproxy.links.base import text_options
+from smsproxy.links.connects import ConnectLimiter
 from smsproxy.links.link import Link
 from smsproxy.links.runner import LinkRunner
 from smsproxy.settings import LinkSettings
@@ -81,7 +82,9 @@ def link_settings(port: int, **values: Any) -> LinkSettings:
 class LiveLink:
     """`async with`: begins to connect, and at the end unbinds and leaves nothing behind."""
 
-    def __init__(self, port: int, *, jitter: float = 0.0, **settings: Any) -> None:
+    def __init__(
+        self, port: int, *, jitter: float = 0.0, connects: ConnectLimiter | None = None, **settings: Any
+    ) -> None:
         self.settings = link_settings(port, **settings)
         self.desk = Desk()
         self.log = Lines()
@@ -91,7 +94,9 @@ class LiveLink:
         self.link = Link(7, self.settings, text_options(self.settings, 10), shaper, self.desk, loop)
         self.desk.link = self.link
         log: Any = self.log
-        self.runner = LinkRunner(self.link, log, lambda: jitter, self.waits.sleep)
+        self.runner = LinkRunner(
+            self.link, log, connects or ConnectLimiter(), lambda: jitter, self.waits.sleep
+        )
 
     async def __aenter__(self) -> LiveLink:
         self.runner.start()

@@ -11,6 +11,7 @@ from raw_smsc import RawSmsc
 
 from smsproxy.domain.outcome import InDoubt
 from smsproxy.links import backoff
+from smsproxy.links.connects import ConnectLimiter
 from smsproxy.settings.secrets import Secret
 from smsproxy.text.segmentation import segment
 from tests.unit.links.links_kit import APP, Message
@@ -75,20 +76,70 @@ async def test_a_refused_connect_is_tried_again_after_growing_delays() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: every connect is refused
         async with LiveLink(taken.getsockname()[1], jitter=0.5, reconnect_max_s=6) as live:
-            for expected in (1, 2, 4, 6, 6):
+            for expected in (1, 2, 4, 6):
                 assert await live.waits.begun() == pytest.approx(expected * 0.875)
                 live.waits.end()
             await live.waits.begun()
-            assert live.log.events == ["link_connect_failed"] * 6
+            assert live.log.events == ["link_connect_failed"] * 5
             assert live.log.fields("link_connect_failed")["reason"] == "Connection refused"
             assert live.log.fields("link_connect_failed")["retry_in_s"] == 0.9
-            assert live.link.counters.connects_failed == 6
+            assert live.link.counters.connects_failed == 5
 
 
-async def test_a_refused_bind_waits_longer_and_is_one_line(smsc: RawSmsc) -> None:
+@pytest.mark.parametrize(
+    ("status", "refusal", "delays"),
+    [
+        (RALYBND, "already_bound", [10, 20, 40]),
+        (RINVPASWD, "credentials", [60, 120, 120]),
+        (0x0F, "credentials", [60, 120, 120]),
+        (0x0D, "credentials", [60, 120, 120]),
+        (0x08, "temporary", [1, 2, 4]),
+        (0x58, "temporary", [1, 2, 4]),
+        (0x0400, "refused", [5, 10, 20]),
+    ],
+)
+async def test_how_long_a_refused_bind_waits_depends_on_the_reason(
+    smsc: RawSmsc, status: int, refusal: str, delays: list[float]
+) -> None:
+    smsc.bind_status = status
+    async with LiveLink(smsc.port) as live:
+        for expected in delays:
+            assert await live.waits.begun() == expected
+            live.waits.end()
+        await live.waits.begun()
+        assert live.log.events == ["link_bind_refused"] * 4
+        assert live.log.fields("link_bind_refused")["refusal"] == refusal
+
+
+async def test_an_account_that_is_still_bound_is_asked_again_with_jitter(smsc: RawSmsc) -> None:
+    smsc.bind_status = RALYBND
+    async with LiveLink(smsc.port, jitter=0.5) as live:
+        assert await live.waits.begun() == 8.75
+
+
+async def test_two_links_to_one_host_make_five_connects_a_second_between_them(smsc: RawSmsc) -> None:
+    smsc.bind_status = None
+    connects = ConnectLimiter()
+    begun = asyncio.get_running_loop().time()
+    async with (
+        LiveLink(smsc.port, sessions=4, connects=connects) as one,
+        LiveLink(smsc.port, sessions=4, connects=connects) as other,
+    ):
+        await until(lambda: len(other.waits.delays) == 3)
+        took = asyncio.get_running_loop().time() - begun
+        assert all(1 - took <= delay <= 1 for delay in other.waits.delays)
+        await until(lambda: len(smsc.sessions) == 5)
+        assert (one.link.counters.connects_delayed, other.link.counters.connects_delayed) == (0, 3)
+        for _ in range(3):
+            other.waits.end()
+        await until(lambda: len(smsc.sessions) == 8)
+        await asyncio.gather(one.stop(), other.stop())
+
+
+async def test_a_refused_bind_is_one_line(smsc: RawSmsc) -> None:
     smsc.bind_status = RALYBND
     async with LiveLink(smsc.port) as live:
-        assert await live.waits.begun() == 5
+        await live.waits.begun()
         assert not live.link.bound
         assert live.log.events == ["link_bind_refused"]
         assert live.log.fields("link_bind_refused")["reason"] == "ESME_RALYBND 0x00000005"
