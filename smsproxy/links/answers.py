@@ -69,12 +69,12 @@ class Answers:
         for event in events:
             match event:
                 case SubmitAnswered(owner, status, smsc_id):
-                    self._answer(cast(Owner, owner), status, smsc_id, batch, now)
+                    self._answer(session, cast(Owner, owner), status, smsc_id, batch, now)
                 case Delivered():
                     self._deliver(session, event, batch)
                 case Nacked(owner, status):
                     # It is never an ok, whatever its status says.
-                    self._answer(cast(Owner, owner), status or ESME_RSYSERR, "", batch, now)
+                    self._answer(session, cast(Owner, owner), status or ESME_RSYSERR, "", batch, now)
                 case SubmitTimedOut(owner):
                     self._doubt(cast(Owner, owner), "no answer from the SMSC in time", batch)
                 case SubmitLost(owner):
@@ -87,7 +87,9 @@ class Answers:
                     pass  # the runner's: bound, refused, closed
         return batch
 
-    def _answer(self, owner: Owner, status: int, smsc_id: str, batch: Batch, now: float) -> None:
+    def _answer(
+        self, session: Session, owner: Owner, status: int, smsc_id: str, batch: Batch, now: float
+    ) -> None:
         _, submission, number = owner
         outcome: SegmentOutcome
         if status == ESME_ROK:
@@ -97,7 +99,7 @@ class Answers:
         else:
             if status in _THROTTLED:
                 self._counters.throttled += 1
-                self._throttle.throttled(now)
+                self._throttle.throttled(now, session.in_flight)
                 if not submission.stopped and self._retries.add(owner):
                     return
             self._counters.refused += 1

@@ -58,7 +58,8 @@ class Link:
         self._loop = loop
         self._submitter = Submitter(settings)
         self._window = settings.window * settings.sessions
-        self._throttle = Throttle(self._window)
+        self._throttle = Throttle(self._window, settings.rate_per_s)
+        self._pace = self._throttle.pace
         self._sessions = Sessions()
         self._waiting: FairQueue[tuple[int, str], Submission] = FairQueue()
         self._retries = Retries()
@@ -74,9 +75,10 @@ class Link:
     def __repr__(self) -> str:
         state = "bound" if self.bound else "unbound"
         paused = "yes" if self.pause_left_s else "no"
+        shrunk = f" rate={self.rate_per_s}/{self.settings.rate_per_s}" if self._pace.rate else ""
         return (
             f"<Link {self.link_id} {state} window={self.in_flight}/{self._window} granted={self._granted} "
-            f"waiting={len(self._waiting)} throttled={paused}>"
+            f"waiting={len(self._waiting)} throttled={paused}{shrunk}>"
         )
 
     # -- state ----------------------------------------------------------------------------------------------
@@ -106,6 +108,16 @@ class Link:
         """Seconds until the SMSC's "slow down" is over. It does not count as waiting (spec §6)."""
         return self._throttle.pause_left(self._loop.time())
 
+    @property
+    def rate_per_s(self) -> int:
+        """Segments per second at most, 0 = unlimited: the setting, or less since the SMSC throttled."""
+        return self._pace.per_s or self.settings.rate_per_s
+
+    @property
+    def shrinks(self) -> int:
+        """How often the effective rate was decreased."""
+        return self._pace.shrinks
+
     def receipt_key(self, smsc_id: str) -> str:
         """The id of a submit_sm_resp as receipts of this link will spell it."""
         return receipt_key(smsc_id, self.settings.receipt_id, "response")
@@ -116,14 +128,14 @@ class Link:
             not (self._waiting or self._retries or self._held)
             and not self._fully_used(self._loop.time())
             and self._sessions.have_room
-            and self._shaper.wait(self._now_ns()) == 0
+            and self._token_wait(self._now_ns()) == 0
         )
 
     def expected_wait_s(self, fair_key: tuple[int, str] | None = None) -> float:
         """How long until a new message would get its token, as far as the rate decides it."""
         ahead = len(self._waiting) if fair_key is None else self._waiting.ahead(fair_key)
-        rate = self.settings.rate_per_s
-        wait_s = self._shaper.wait(self._now_ns()) / _NANO
+        rate = self.rate_per_s
+        wait_s = self._token_wait(self._now_ns()) / _NANO
         return wait_s + (ahead + len(self._retries)) / rate if rate else wait_s
 
     def free_in(self) -> tuple[float, float]:
@@ -215,7 +227,7 @@ class Link:
             session = self._sessions.next_free()
             if session is None:
                 return 0.0
-            wait_ns = self._shaper.take(int(now * _NANO))
+            wait_ns = self._take_token(int(now * _NANO))
             if wait_ns:
                 return wait_ns / _NANO
             self._grant(session)
@@ -241,7 +253,7 @@ class Link:
                 return self._throttle.pause_left(now)
             session = self._sessions.next_free() if self._retries else None
             if session is not None:
-                wait_ns = self._shaper.take(int(now * _NANO))
+                wait_ns = self._take_token(int(now * _NANO))
                 if wait_ns:
                     return wait_ns / _NANO
                 self._sessions.reserve(session)
@@ -298,6 +310,19 @@ class Link:
     def _submit(self, slot: Slot, owner: Owner) -> None:
         self.counters.submits += 1
         slot.submit(self._submitter.body(owner[1], owner[2]), owner)
+
+    def _take_token(self, now_ns: int) -> int:
+        """One token of the link's rate, and of the smaller one it is shrunk to. As `Shaper.take`."""
+        pace = self._pace
+        if not pace.rate:
+            return self._shaper.take(now_ns)
+        wait_ns = pace.wait(now_ns) or self._shaper.take(now_ns)
+        if not wait_ns:
+            pace.take(now_ns)
+        return wait_ns
+
+    def _token_wait(self, now_ns: int) -> int:
+        return max(self._pace.wait(now_ns), self._shaper.wait(now_ns))
 
     def _now_ns(self) -> int:
         return int(self._loop.time() * _NANO)

@@ -51,6 +51,10 @@ class LinkView(Protocol):
     @property
     def waiting(self) -> int: ...
     @property
+    def rate_per_s(self) -> int: ...
+    @property
+    def shrinks(self) -> int: ...
+    @property
     def counters(self) -> Items: ...
 
 
@@ -168,6 +172,15 @@ def link_metrics(links: Iterable[LinkView]) -> Iterator[Metric]:
     yield _per_link(
         "link_waiting", "Messages that wait for a token or a slot.", links, lambda one: one.waiting
     )
+    yield _per_link(
+        "link_rate_per_s",
+        "Segments per second at most, shrunk by throttling or not; 0: unlimited.",
+        links,
+        lambda one: one.rate_per_s,
+    )
+    shrinks: Values = [((("link", str(link.link_id)),), link.shrinks) for link in links]
+    text = "Decreases of a link's rate because the SMSC throttled."
+    yield Metric("smsproxy_link_rate_shrinks_total", text, "counter", shrinks)
     values: dict[str, Values] = {}
     for link in links:
         for name, value in link.counters.items():

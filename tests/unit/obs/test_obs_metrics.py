@@ -52,6 +52,8 @@ class FakeLink:
     bound: bool = True
     in_flight: int = 3
     waiting: int = 2
+    rate_per_s: int = 47
+    shrinks: int = 1
     counters: LinkCounters = field(default_factory=LinkCounters)
 
 
@@ -80,17 +82,21 @@ def test_every_link_has_its_own_line() -> None:
     assert samples["smsproxy_submits_in_doubt_total", (("link", "100"),)] == 7
     assert samples["smsproxy_link_window_in_use", (("link", "100"),)] == 3
     assert samples["smsproxy_link_waiting", (("link", "100"),)] == 2
+    assert samples["smsproxy_link_rate_per_s", (("link", "100"),)] == 47
+    assert samples["smsproxy_link_rate_shrinks_total", (("link", "100"),)] == 1
 
 
 def test_every_counter_of_a_link_and_of_a_store_has_a_name_and_a_text_of_its_own() -> None:
     found = [*link_metrics([FakeLink(100)]), *store_metrics(new_counters())]
-    assert len(found) == 3 + len(LinkCounters().items()) + len(new_counters())
+    assert len(found) == 5 + len(LinkCounters().items()) + len(new_counters())
     assert [metric.name for metric in found if "Counter " in metric.help] == []
     assert len({metric.name for metric in found}) == len(found)
 
 
 def test_a_counter_that_the_tables_do_not_know_yet_is_shown_all_the_same() -> None:
-    link = SimpleNamespace(link_id=1, bound=True, in_flight=0, waiting=0, counters={"new_thing": 4})
+    link = SimpleNamespace(
+        link_id=1, bound=True, in_flight=0, waiting=0, rate_per_s=0, shrinks=0, counters={"new_thing": 4}
+    )
     samples = scraped(*link_metrics([link]), *store_metrics({"other_thing": 5}))
     assert samples["smsproxy_link_new_thing_total", (("link", "1"),)] == 4
     assert samples["smsproxy_other_thing_total", ()] == 5
