@@ -1,7 +1,8 @@
 """From what a session tells to the ends of segments, receipts and inbound messages (spec §6).
 
 A throttled segment does not end here: it goes to the retries, while it may. Called by the link with every
-batch of events; decides, and changes nothing but the link's counters, throttle and retries.
+batch of events; decides, and changes nothing but the link's counters, throttle and retries; a session that
+the SMSC does not take for bound is asked to bind anew.
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ from smsproxy.links.counters import LinkCounters
 from smsproxy.links.receipts import Receipts
 from smsproxy.links.retries import Owner, Retries
 from smsproxy.links.sessions import Session
+from smsproxy.links.statuses import Meaning, submit_meaning
 from smsproxy.links.throttle import Throttle
 from smsproxy.settings import LinkSettings
 from smsproxy.smpp.constants import (
-    ESME_RMSGQFUL,
     ESME_ROK,
     ESME_RSYSERR,
-    ESME_RTHROTTLED,
     status_text,
 )
 from smsproxy.smpp.errors import BadPduError
@@ -35,8 +35,6 @@ from smsproxy.smpp.events import (
     Unexpected,
 )
 
-_THROTTLED = frozenset({ESME_RTHROTTLED, ESME_RMSGQFUL})
-
 
 class Batch(NamedTuple):
     """What one read from the wire brought."""
@@ -47,7 +45,7 @@ class Batch(NamedTuple):
 
 
 def refused(status: int) -> Refused:
-    return Refused(status, status_text(status), throttled=status in _THROTTLED)
+    return Refused(status, status_text(status), throttled=submit_meaning(status) is Meaning.THROTTLED)
 
 
 class Answers:
@@ -97,15 +95,25 @@ class Answers:
             self._throttle.ok(now)
             outcome = Accepted(smsc_id)
         else:
-            if status in _THROTTLED:
+            meaning = submit_meaning(status)
+            if meaning is Meaning.THROTTLED:
                 self._counters.throttled += 1
                 self._throttle.throttled(now, session.in_flight)
                 if not submission.stopped and self._retries.add(owner):
                     return
-            self._counters.refused += 1
+            self._refuse(session, status, meaning)
             outcome = refused(status)
         self._retries.ended(owner)
         batch.answered.append((submission, number, outcome))
+
+    def _refuse(self, session: Session, status: int, meaning: Meaning) -> None:
+        """Count a refusal; a session that the SMSC does not take for bound is of no use as it is."""
+        self._counters.refused += 1
+        if meaning is Meaning.TEMPORARY:
+            self._counters.refused_temporary += 1
+        elif meaning is Meaning.LINK_FAULT:
+            self._counters.link_faults += 1
+            session.rebind(status_text(status))
 
     def _doubt(self, owner: Owner, reason: str, batch: Batch) -> None:
         self._counters.in_doubt += 1

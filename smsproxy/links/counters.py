@@ -13,6 +13,11 @@ class LinkCounters:
     """submit_sm written, tries after a throttled answer included."""
     accepted: int = 0
     refused: int = 0
+    """Whatever the reason was;"""
+    refused_temporary: int = 0
+    """of them, for a trouble of the SMSC's own;"""
+    link_faults: int = 0
+    """of them, because the SMSC did not take the session for bound."""
     in_doubt: int = 0
     settled_late: int = 0
     """Segments in doubt that were answered after all."""

@@ -32,6 +32,10 @@ class Session(Slot, Protocol):
 
     def answer(self, request: Delivered, command_status: int) -> None: ...
 
+    def rebind(self, reason: str) -> None:
+        """Unbind, so that another session takes its place; what is in flight may still be answered."""
+        ...
+
 
 class Sessions:
     """All sessions of a link, bound or not yet."""

@@ -1,15 +1,18 @@
 """What a command_status means to a link: the one place where the numbers of SMPP v3.4 §5.1.3 are judged.
 
-Called by the runner for a refused bind. Statuses that stand in no table get the default of theirs.
+A status of a submit_sm_resp or generic_nack has one of four meanings (`Meaning`), that of a refused bind a
+name and a delay. Statuses that stand in no table get the default of theirs. Called by answers and runner.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from smsproxy.smpp.constants import (
     ESME_RALYBND,
     ESME_RBINDFAIL,
+    ESME_RINVBNDSTS,
     ESME_RINVPASWD,
     ESME_RINVSYSID,
     ESME_RMSGQFUL,
@@ -17,6 +20,35 @@ from smsproxy.smpp.constants import (
     ESME_RTHROTTLED,
     ESME_RX_T_APPN,
 )
+
+
+class Meaning(Enum):
+    """What a link does about a refused segment. Only THROTTLED ones are ever sent again (spec §6)."""
+
+    THROTTLED = auto()
+    """Slow down: the link pauses and shrinks, the segment goes again, at most three times."""
+    TEMPORARY = auto()
+    """A trouble of the SMSC's own. Refused all the same, neither tried again nor moved to another member of
+    the pool (a double is worse than a refusal; the caller may repeat it). Counted, for an operator to see."""
+    PERMANENT = auto()
+    """This message as it is will not be taken, now or later: refused."""
+    LINK_FAULT = auto()
+    """The SMSC does not take this session for bound: refused, and the session is bound anew."""
+
+
+SUBMIT_MEANINGS = {
+    ESME_RTHROTTLED: Meaning.THROTTLED,
+    ESME_RMSGQFUL: Meaning.THROTTLED,
+    ESME_RSYSERR: Meaning.TEMPORARY,
+    ESME_RX_T_APPN: Meaning.TEMPORARY,
+    ESME_RINVBNDSTS: Meaning.LINK_FAULT,
+}
+"""Every other one, a vendor's included, is PERMANENT."""
+
+
+def submit_meaning(command_status: int) -> Meaning:
+    """The meaning of a status other than ESME_ROK; any number has one."""
+    return SUBMIT_MEANINGS.get(command_status, Meaning.PERMANENT)
 
 
 @dataclass(frozen=True, slots=True)

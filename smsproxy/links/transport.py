@@ -107,6 +107,12 @@ class SmppConnection(asyncio.Protocol):
         else:
             self._abort()
 
+    def rebind(self, reason: str) -> None:
+        """Unbind for a reason that is to be logged; of no effect when the end has begun already."""
+        if self.bound:
+            self.close_reason = reason
+            self.unbind()
+
     async def aclose(self) -> None:
         """Cut it, if it is still there, and wait until everybody has been told."""
         if self._transport is not None:

@@ -145,6 +145,11 @@ _LINK_COUNTERS: Mapping[str, tuple[str, str]] = {
     "submits": ("submits_total", "submit_sm written, repeats after a throttling answer included."),
     "accepted": ("submits_accepted_total", "Segments the SMSC took."),
     "refused": ("submits_refused_total", "Segments the SMSC refused."),
+    "refused_temporary": (
+        "submits_refused_temporary_total",
+        "Segments refused for a trouble of the SMSC's own (ESME_RSYSERR, ESME_RX_T_APPN).",
+    ),
+    "link_faults": ("link_faults_total", "Segments refused with ESME_RINVBNDSTS: the session binds again."),
     "in_doubt": ("submits_in_doubt_total", "Segments written and not answered: never sent again."),
     "settled_late": ("submits_settled_late_total", "Segments in doubt that a late answer settled."),
     "throttled": ("submits_throttled_total", "Answers that said: slow down; the segment is tried again."),

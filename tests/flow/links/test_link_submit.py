@@ -295,3 +295,26 @@ def test_the_same_holds_on_the_loop_of_the_daemon() -> None:
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(talk())
+
+
+async def test_a_link_that_is_told_it_is_not_bound_binds_again(smsc: RawSmsc) -> None:
+    async with LiveLink(smsc.port) as live:
+        first = await smsc.next_bound()
+        await live.bound()
+        refused, taken = live.offer(name="refused"), live.offer(name="taken")
+        one, two = await first.take("submit_sm", 2)
+        smsc.answers_unbind = False
+        first.answer_submit(one, status=0x04)
+        unbind = await first.next("unbind")
+        assert not live.link.bound
+        first.answer_submit(two)
+        await ended(refused, taken)
+        first.answer(unbind)
+        assert await live.waits.begun() == 1
+        smsc.answers_unbind = True
+        live.waits.end()
+        await smsc.next_bound()
+        await live.bound()
+        assert (refused.ends, taken.ends) == (["Refused"], ["Accepted"])
+        assert live.log.events == ["link_bound", "link_down", "link_bound"]
+        assert live.log.fields("link_down")["reason"] == "ESME_RINVBNDSTS 0x00000004"

@@ -89,6 +89,7 @@ class CountingSession:
         self.written: list[tuple[str, int]] = []
         self.most_at_once = 0
         self.answers: list[tuple[Delivered, int]] = []
+        self.why = ""
 
     @property
     def bound(self) -> bool:
@@ -126,6 +127,10 @@ class CountingSession:
 
     def answer(self, request: Delivered, command_status: int) -> None:
         self.answers.append((request, command_status))
+
+    def rebind(self, reason: str) -> None:
+        self.state = "unbinding"
+        self.why = reason
 
 
 class Message:
