@@ -18,7 +18,7 @@ from smsproxy.auth.jwt import JwtAuthenticator
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.http.server import HttpServer
 from smsproxy.limits.local import LocalLimits
-from smsproxy.links.base import Answered, Delivery, Submission
+from smsproxy.links.base import Answered, Delivery, Inbound, Submission
 from smsproxy.links.supervisor import LinkSupervisor
 from smsproxy.obs import metrics
 from smsproxy.obs.log import get_log
@@ -135,6 +135,7 @@ class App:
         done &= await settled(self._idle, timeout_s=give_up_at - loop.time())
         await self.rpc.close()
         await self.links.stop()
+        self.pipeline.give_out_inbound()
         # What was still in flight has just been told InDoubt: let the store have it.
         await settled(lambda: self.pipeline.idle, timeout_s=_FLUSH_S)
         await self.http.aclose()
@@ -193,6 +194,9 @@ class _Relay:
 
     def received(self, deliveries: list[Delivery]) -> None:
         self._app.pipeline.received(deliveries)
+
+    def inbound(self, link_id: int, segments: list[Inbound]) -> None:
+        self._app.pipeline.inbound(link_id, segments)
 
     def abandoned(self, submission: Submission) -> None:
         self._app.pipeline.abandoned(submission)

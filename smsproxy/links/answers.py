@@ -7,12 +7,13 @@ the SMSC does not take for bound is asked to bind anew.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple, cast
 
 from smsproxy.domain.outcome import Accepted, InDoubt, Refused, SegmentOutcome
-from smsproxy.links.base import Answered, Delivery
+from smsproxy.links.base import Answered, Delivery, Inbound
 from smsproxy.links.counters import LinkCounters
-from smsproxy.links.receipts import Receipts
+from smsproxy.links.receipts import Receipts, answer_with
 from smsproxy.links.retries import Owner, Retries
 from smsproxy.links.sessions import Session
 from smsproxy.links.statuses import Meaning, submit_meaning
@@ -34,6 +35,7 @@ from smsproxy.smpp.events import (
     SubmitTimedOut,
     Unexpected,
 )
+from smsproxy.smpp.inbound import read_inbound
 
 
 class Batch(NamedTuple):
@@ -42,6 +44,7 @@ class Batch(NamedTuple):
     answered: list[Answered]
     late: list[Answered]
     deliveries: list[Delivery]
+    inbound: list[Inbound]
 
 
 def refused(status: int) -> Refused:
@@ -51,11 +54,12 @@ def refused(status: int) -> Refused:
 class Answers:
     """Sorts the events of one link."""
 
-    __slots__ = ("_counters", "_receipts", "_retries", "_throttle")
+    __slots__ = ("_account", "_counters", "_receipts", "_retries", "_throttle")
 
     def __init__(
         self, settings: LinkSettings, counters: LinkCounters, throttle: Throttle, retries: Retries
     ) -> None:
+        self._account = settings.account_name
         self._receipts = Receipts(settings)
         self._counters = counters
         self._throttle = throttle
@@ -63,7 +67,7 @@ class Answers:
 
     def sort(self, session: Session, events: list[Event], now: float) -> Batch:
         """One batch of events of one session, in their order."""
-        batch = Batch([], [], [])
+        batch = Batch([], [], [], [])
         for event in events:
             match event:
                 case SubmitAnswered(owner, status, smsc_id):
@@ -135,7 +139,8 @@ class Answers:
             return
         if delivery is None:
             self._counters.inbound += 1
-            session.answer(event, ESME_ROK)
+            segment = read_inbound(event.pdu, self._account)
+            batch.inbound.append(Inbound(segment, partial(answer_with, session, event)))
         else:
             self._counters.receipts += 1
             batch.deliveries.append(delivery)

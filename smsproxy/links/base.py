@@ -13,6 +13,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from smsproxy.domain.address import Address
+from smsproxy.domain.inbound import InboundSegment
 from smsproxy.domain.outcome import SegmentOutcome
 from smsproxy.domain.receipt import Receipt
 from smsproxy.settings import LinkSettings
@@ -72,6 +73,14 @@ class Delivery:
     answer: Callable[[bool], None]
 
 
+@dataclass(slots=True)
+class Inbound:
+    """A segment from a handset that waits for its answer, as a `Delivery` does."""
+
+    segment: InboundSegment
+    answer: Callable[[bool], None]
+
+
 class Offer(Enum):
     """What a link did with an offered message."""
 
@@ -113,6 +122,10 @@ class LinkEvents(Protocol):
 
     def received(self, deliveries: list[Delivery]) -> None:
         """Receipts to store, then to answer."""
+        ...
+
+    def inbound(self, link_id: int, segments: list[Inbound]) -> None:
+        """Segments of messages from handsets to hand on, then to answer."""
         ...
 
     def abandoned(self, submission: Submission) -> None:

@@ -27,7 +27,7 @@ class LinkCounters:
     receipts: int = 0
     receipts_bad: int = 0
     inbound: int = 0
-    """Messages from handsets: answered and dropped."""
+    """Segments of messages from handsets."""
     unexpected: int = 0
     waiting_full: int = 0
     binds: int = 0

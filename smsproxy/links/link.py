@@ -352,6 +352,8 @@ class Link:
             self._handler.answered_late(batch.late)
         if batch.deliveries:
             self._handler.received(batch.deliveries)
+        if batch.inbound:
+            self._handler.inbound(self.link_id, batch.inbound)
         self._go_on()
 
     def _go_on(self) -> None:

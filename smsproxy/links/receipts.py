@@ -40,7 +40,7 @@ class Receipts:
             return None
         key = receipt_key(parsed.smsc_id, self._rule, "receipt")
         receipt = Receipt(self._account, key, parsed.state, _reason(parsed), self._wall_clock())
-        return Delivery(receipt, partial(_answer, session, event))
+        return Delivery(receipt, partial(answer_with, session, event))
 
 
 def _reason(parsed: ParsedReceipt) -> str:
@@ -50,5 +50,6 @@ def _reason(parsed: ParsedReceipt) -> str:
     return f"{parsed.stat} err:{parsed.err}" if parsed.err else parsed.stat
 
 
-def _answer(session: Session, event: Delivered, stored: bool) -> None:
+def answer_with(session: Session, event: Delivered, stored: bool) -> None:
+    """Tell the SMSC ok, or to repeat it."""
     session.answer(event, ESME_ROK if stored else ESME_RX_T_APPN)

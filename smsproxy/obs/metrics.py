@@ -122,6 +122,11 @@ _PIPELINE_COUNTERS: Mapping[str, str] = {
     "withdrawals_lost": "Intents of messages not sent that stay: they read as unknown.",
     "policy_releases_delayed": "Counts of the contact policy that were given back late.",
     "policy_releases_lost": "Counts of the contact policy that were never given back.",
+    "inbound_taken": "Messages from handsets that the sink took.",
+    "inbound_incomplete": "Messages from handsets given out as far as they came: their time was over.",
+    "inbound_overflowed": "Messages from handsets given out incomplete because too much waited.",
+    "inbound_sent_back": "Messages from handsets that the SMSC was asked to repeat.",
+    "inbound_lost": "Incomplete messages from handsets that the sink did not take in time.",
     "receipts_sent_back": "Receipts the store could not take in time: the SMSC was asked to repeat them.",
 }
 
@@ -159,7 +164,7 @@ _LINK_COUNTERS: Mapping[str, tuple[str, str]] = {
     ),
     "receipts": ("receipts_received_total", "Delivery receipts that came over the link."),
     "receipts_bad": ("receipts_malformed_total", "Receipts without an id or a state: refused."),
-    "inbound": ("inbound_messages_total", "Messages from handsets."),
+    "inbound": ("inbound_segments_total", "Segments of messages from handsets."),
     "unexpected": ("answers_unexpected_total", "Answers that belong to nothing we sent."),
     "waiting_full": ("link_waiting_full_total", "Messages refused because too many waited for the link."),
     "binds": ("link_binds_total", "Sessions bound."),

@@ -16,14 +16,15 @@ from smsproxy.domain.caller import Caller
 from smsproxy.domain.message import Message
 from smsproxy.domain.outcome import Answer, SegmentOutcome, Status
 from smsproxy.limits.base import Admission
-from smsproxy.links.base import Answered, Delivery, Submission
+from smsproxy.links.base import Answered, Delivery, Inbound, Submission
 from smsproxy.obs.log import Log
 from smsproxy.pipeline.admission import AdmissionStage, PipelineOptions
 from smsproxy.pipeline.base import Routes
 from smsproxy.pipeline.contact import ContactStage
 from smsproxy.pipeline.ends import answer_of, keeps_reservation, refusal
+from smsproxy.pipeline.inbound import Inbox, LogSink
 from smsproxy.pipeline.job import CHECKING, ENDED, FOLLOWING, SUBMITTING, WAITING, WITHDRAWN, Job
-from smsproxy.pipeline.ports import Lane
+from smsproxy.pipeline.ports import InboundSink, Lane
 from smsproxy.pipeline.receiver import Receiver
 from smsproxy.pipeline.recorder import Recorder
 from smsproxy.pipeline.repeats import RepeatStage
@@ -48,7 +49,9 @@ class Pipeline:
         limits: Admission,
         policy: PolicyEngine,
         log: Log,
+        sink: InboundSink | None = None,
     ) -> None:
+        """`sink`: where messages from handsets go; None: into the log, without their texts."""
         self._routes = routes
         self._max_in_flight = options.max_in_flight
         self._admission = AdmissionStage(options, routes, limits, policy.knows)
@@ -63,6 +66,7 @@ class Pipeline:
             routes, options.max_wait_ms, placed=self._recorder.record, refused=self._finish
         )
         self._receiver = Receiver(store, log)
+        self._inbox = Inbox(sink or LogSink(log), log)
         self.draining = False
         self.submitted = 0
         self.withdrawn_total = 0
@@ -76,7 +80,7 @@ class Pipeline:
     @property
     def idle(self) -> bool:
         """Nothing on its way, nothing left to store."""
-        parts = (self._recorder, self._receiver, self._contact, self._repeats)
+        parts = (self._recorder, self._receiver, self._inbox, self._contact, self._repeats)
         return not self.in_flight and all(part.idle for part in parts)
 
     @property
@@ -94,6 +98,7 @@ class Pipeline:
             "policy_releases_delayed": self._contact.delayed,
             "policy_releases_lost": self._contact.lost,
             "receipts_sent_back": self._receiver.sent_back,
+            **self._inbox.counters,
         }
 
     @property
@@ -158,6 +163,13 @@ class Pipeline:
 
     def received(self, deliveries: list[Delivery]) -> None:
         self._receiver.received(deliveries)
+
+    def inbound(self, link_id: int, segments: list[Inbound]) -> None:
+        self._inbox.received(link_id, segments)
+
+    def give_out_inbound(self) -> None:
+        """The links have stopped: hand what is not whole to the sink as far as it came."""
+        self._inbox.give_out()
 
     def abandoned(self, submission: Submission) -> None:
         """Its link went down while it waited for a place.

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from smsproxy.domain.caller import Caller
+from smsproxy.domain.inbound import InboundMessage
 from smsproxy.domain.message import Message
 from smsproxy.domain.outcome import Answer
 from smsproxy.domain.record import MessageRecord
@@ -45,6 +46,17 @@ class TextMeasure:
     parts: int
     units: int
     error: str = ""
+
+
+class InboundSink(Protocol):
+    """Where messages from handsets go. The SMSC is told ok only after `take` has returned."""
+
+    async def take(self, messages: list[InboundMessage]) -> None:
+        """Keep all of them. What it raises means that none is kept: they are tried again, then sent back.
+
+        A message may come twice (an SMSC repeats what it was not told ok in time), or incomplete.
+        """
+        ...
 
 
 class Gateway(Protocol):

@@ -99,11 +99,14 @@ async def test_receipts_come_while_the_link_unbinds(smsc: RawSmsc) -> None:
         await until(lambda: "link_down" in live.log.events)
 
 
-async def test_a_message_from_a_handset_is_answered(smsc: RawSmsc) -> None:
+async def test_a_message_from_a_handset_is_answered_once_it_is_taken(smsc: RawSmsc) -> None:
     async with LiveLink(smsc.port) as live:
         session = await bound(smsc, live)
         body = b"\0\x01\x01998901234567\0\x01\x01100\0" + bytes(3) + b"\0\0" + bytes(4) + b"\x02hi"
         session.send("deliver_sm", 7, body)
+        await until(lambda: live.desk.inbounds)
+        assert "deliver_sm_resp" not in session.names()
+        live.desk.inbounds[0].answer(True)
         answer = await session.next("deliver_sm_resp")
         assert (answer.number, answer.status) == (7, 0)
         assert live.link.counters.inbound == 1

@@ -10,7 +10,7 @@ from typing import Any
 from smsproxy.domain.address import Address
 from smsproxy.domain.outcome import NotSent, SegmentOutcome
 from smsproxy.limits.gcra import Gcra
-from smsproxy.links.base import Answered, Delivery, text_options
+from smsproxy.links.base import Answered, Delivery, Inbound, text_options
 from smsproxy.links.link import Link
 from smsproxy.settings import LinkSettings
 from smsproxy.smpp.constants import ESME_ROK, ESME_RTHROTTLED
@@ -179,6 +179,7 @@ class Desk:
         self.grants: list[tuple[str, int]] = []
         self.late: list[Answered] = []
         self.deliveries: list[Delivery] = []
+        self.inbounds: list[Inbound] = []
         self.on_answer: Callable[[Message], None] = lambda _: None
         self.on_abandon: Callable[[Message], None] = lambda _: None
 
@@ -227,6 +228,10 @@ class Desk:
 
     def received(self, deliveries: list[Delivery]) -> None:
         self.deliveries += deliveries
+
+    def inbound(self, link_id: int, segments: list[Inbound]) -> None:
+        assert link_id == self.link.link_id
+        self.inbounds += segments
 
     def abandoned(self, submission: Any) -> None:
         submission.abandoned = True

@@ -87,10 +87,15 @@ def test_a_data_sm_may_be_a_receipt_too() -> None:
     assert bench.desk.deliveries[0].receipt.receipt_key == "77"
 
 
-def test_a_message_from_a_handset_is_answered_and_counted() -> None:
+def test_a_message_from_a_handset_is_counted_and_answered_when_it_is_taken() -> None:
     bench = Bench()
     bench.link.on_events(bench.session, [delivered("hello", esm_class=0)])
-    assert [status for _, status in bench.session.answers] == [ESME_ROK]
+    assert bench.session.answers == []
+    (inbound,) = bench.desk.inbounds
+    assert (inbound.segment.account, inbound.segment.octets) == ("esme@127.0.0.1:2775", b"hello")
+    inbound.answer(True)
+    inbound.answer(False)
+    assert [status for _, status in bench.session.answers] == [ESME_ROK, ESME_RX_T_APPN]
     assert bench.desk.deliveries == []
     assert bench.link.counters.inbound == 1
 
