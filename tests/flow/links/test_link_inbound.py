@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from links_flow_kit import LiveLink, until
 from raw_smsc import RawSmsc
 
+from smsproxy.app import App
 from smsproxy.domain.inbound import InboundMessage
 from smsproxy.pipeline.inbound import Inbox
+from smsproxy.settings import load
 from smsproxy.simulator.script import Script
 from smsproxy.simulator.smsc import Smsc
+from tests.flow.kit import Config
 
 PHONE, SHORT_CODE = "998901234567", "7777"
 
@@ -68,3 +72,23 @@ async def test_a_long_message_whose_segments_wait_for_one_another_arrives_whole(
             answer = await session.next("deliver_sm_resp")
             assert (answer.number, answer.status) == (number, 0)
         assert [one.text for one in sink.taken] == ["hello world"]
+
+
+async def test_the_daemon_takes_messages_from_handsets_and_gives_out_at_its_stop_what_is_not_whole(
+    tmp_path: Path, smsc: RawSmsc
+) -> None:
+    app = App(load(Config(tmp_path, smsc.port, {"store": {"url": "memory:"}}).write()))
+    await app.start()
+    try:
+        session = await smsc.next_bound()
+        for number, message in ((1, b"whole"), (2, bytes((5, 0, 3, 42, 2, 1)) + b"half")):
+            esm_class = 0x40 if number == 2 else 0
+            addresses = b"\x01\x01998901234567\0" + b"\x00\x017777\0"
+            body = b"\0" + addresses + bytes((esm_class, 0, 0)) + b"\0\0" + bytes((0, 0, 0, 0, len(message)))
+            session.send("deliver_sm", number, body + message)
+            assert (await session.next("deliver_sm_resp")).status == 0
+        assert app.pipeline.counters["inbound_taken"] == 1
+    finally:
+        assert await app.stop(drain_s=5)
+    counters = app.pipeline.counters
+    assert (counters["inbound_taken"], counters["inbound_incomplete"]) == (2, 1)
