@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check flow soak proto fmt bench clean
+.PHONY: help setup run test check peers flow soak proto fmt bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ check: $(VENV)/.dev  ## format, lint, types, import contracts, generated-code dr
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python protos/generate.py --check
+
+peers:  ## fetch node-smpp and tshark, where that is possible: `make test` then runs tests/peers, too
+	@scripts/peers.sh
 
 flow: $(VENV)/.dev  ## every test that drives the daemon over real sockets, the longer ones too
 	@$(BIN)/python -m pytest --timeout 600 tests/flow

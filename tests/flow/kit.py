@@ -37,13 +37,15 @@ _SERVICE = "/sms.v1.SmsService/"
 
 
 class Process:
-    """One of our programs. Its stderr is collected; `wait_line` waits for a line with a bound."""
+    """A program, by default ours. Its output is collected; `wait_line` waits for a line with a bound."""
 
-    def __init__(self, arguments: list[str], *, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, arguments: list[str], *, env: dict[str, str] | None = None, program: list[str] = SMSPROXY
+    ) -> None:
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [*SMSPROXY, *arguments],
+            [*program, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
