@@ -46,11 +46,11 @@ check: $(VENV)/.dev  ## format, lint, types, import contracts, generated-code dr
 peers:  ## fetch node-smpp and tshark, where that is possible: `make test` then runs tests/peers, too
 	@scripts/peers.sh
 
-flow: $(VENV)/.dev  ## every test that drives the daemon over real sockets, the longer ones too
-	@$(BIN)/python -m pytest --timeout 600 tests/flow
+flow: $(VENV)/.dev  ## every test that drives the daemon over real sockets, the longer ones too; the longer fuzz
+	@$(BIN)/python -m pytest --timeout 600 tests/flow tests/fuzz
 
 soak: $(VENV)/.dev  ## the same at full length
-	@SMSPROXY_SOAK=1 $(BIN)/python -m pytest --timeout 7200 -m long tests/flow
+	@SMSPROXY_SOAK=1 $(BIN)/python -m pytest --timeout 7200 -m long tests/flow tests/fuzz
 
 proto: $(VENV)/.dev  ## generate smsproxy/rpc/gen from protos/
 	@$(BIN)/python protos/generate.py
