@@ -129,13 +129,15 @@ class Daemon(Process):
 class Smsc(Process):
     """`smsproxy smsc` with a script (a TOML table) and a truth log that is read once it stopped."""
 
-    def __init__(self, folder: Path, script: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, script: dict[str, Any], *, port: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._truth = folder / "truth.jsonl"
         script_file = folder / "script.toml"
         lines = [f"{key} = {_toml(value)}" for key, value in {"hints": False, **script}.items()]
         script_file.write_text("\n".join(lines) + "\n")
-        super().__init__(["smsc", "--port", "0", "--script", str(script_file), "--truth", str(self._truth)])
+        super().__init__(
+            ["smsc", "--port", str(port), "--script", str(script_file), "--truth", str(self._truth)]
+        )
         try:
             self.port = int(self.wait_line("listening on ").rpartition(":")[2])
         except BaseException:
