@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hostile_smsc import HostileSmsc
 from rows_kit import Campaign, check_ledger
 
@@ -25,6 +26,7 @@ def a_link(port: int, **values: Any) -> dict[str, Any]:
     return {**where, "reconnect_max_s": 0.2, **values}
 
 
+@pytest.mark.long
 def test_row_8_links_that_cannot_bind_say_so_once_a_try_and_leave_the_good_one_alone(tmp_path: Path) -> None:
     campaign = Campaign.of(500)
     closed = a_closed_port()
@@ -78,6 +80,7 @@ def test_row_9_a_length_that_lies_ends_the_session_and_no_other(tmp_path: Path) 
     assert "looks like HTTP" in reasons[5]
 
 
+@pytest.mark.long
 def test_row_9_a_bad_pdu_is_answered_and_the_session_lives(tmp_path: Path) -> None:
     good = encode(DeliverSm(short_message=b"hi"), 7)
     no_end = struct.pack(">LLLL", 16 + 5, c.DELIVER_SM, 0, 7) + b"\0\1\1ab"

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rows_kit import SOAK, Campaign, check_ledger, metrics
 
 from smsproxy.simulator import ledger
@@ -49,6 +50,7 @@ def test_row_2_a_link_that_is_cut_again_and_again_doubles_and_loses_nothing(tmp_
     check_ledger(campaign, [*cut_entries, *good_entries])
 
 
+@pytest.mark.long
 def test_row_3_what_is_never_answered_is_in_doubt_and_never_sent_again(tmp_path: Path) -> None:
     campaign = Campaign.of(600 * SCALE)
     script = {"rules": [{"do": "silent", "every": 100}], "answer_delay_s": 0.002}
@@ -88,6 +90,7 @@ def test_row_3_three_silences_in_a_row_end_the_session_and_the_link_binds_again(
     check_ledger(campaign, entries)
 
 
+@pytest.mark.long
 def test_row_4_late_and_wrong_answers_settle_only_what_they_belong_to(tmp_path: Path) -> None:
     odd = ("unknown_sequence", "repeat", "wrong_type", "nack_zero")
     each = 20 * SCALE

@@ -20,6 +20,7 @@ from tests.flow.kit import Client, Config, Daemon, M, Smsc, running, sms
 MAX_TRIES = 3
 
 
+@pytest.mark.long
 def test_row_5_a_full_queue_pauses_the_link_and_nothing_is_tried_more_than_thrice(tmp_path: Path) -> None:
     campaign = Campaign.of(200)
     script = {"queue_full_for_s": 1.5, "answer_delay_s": 0.002}
@@ -60,6 +61,7 @@ def tries_are_few_and_end_with_an_ok(entries: list[ledger.Entry]) -> None:
     assert all(ESME_ROK not in tries[:-1] for tries in answers.values())
 
 
+@pytest.mark.long
 def test_row_6_a_full_window_and_a_full_waiting_list_refuse_the_rest_at_once(tmp_path: Path) -> None:
     campaign = Campaign.of(40)
     with running(Smsc(tmp_path / "smsc", {"answer_delay_s": 0.8})) as smsc:
@@ -92,6 +94,7 @@ def in_background(client: Client, key: str, text: str) -> Any:
     return call.future(sms(transaction_id=key, message=text), metadata=client.metadata, timeout=30)
 
 
+@pytest.mark.long
 def test_row_7_a_deaf_link_is_noticed_and_the_pool_goes_on_without_it(tmp_path: Path) -> None:
     campaign = Campaign.of(600)
     with (
