@@ -68,4 +68,11 @@ class Counters:
     def __str__(self) -> str:
         """Everything that is not zero, in one line."""
         values = ((one.name, getattr(self, one.name)) for one in fields(self))
-        return " ".join(f"{name}={value}" for name, value in values if value) or "nothing yet"
+        return " ".join(f"{name}={_shown(value)}" for name, value in values if value) or "nothing yet"
+
+
+def _shown(value: object) -> object:
+    """A count as it is, counts by status as ``0x0:12,0x64:3``."""
+    if isinstance(value, Counter):
+        return ",".join(f"0x{status:X}:{count}" for status, count in sorted(value.items()))
+    return value

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from smsproxy import __main__ as program
 from smsproxy.settings import ConfigError, load
 
 HERE = Path(__file__).parent
@@ -28,3 +29,17 @@ def test_one_defect_is_one_line_that_names_file_key_and_rule(
     if expected.endswith("TOML syntax:"):  # what follows are the words of Python's own parser
         told = [line[: len(expected)] for line in told]
     assert told == [expected]
+
+
+@pytest.mark.parametrize("command", ["check-config", "run"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_command_tells_it_on_stderr_and_ends_with_2(
+    name: str, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(HERE)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    expected = Path(name).read_text().splitlines()[0].removeprefix("# ").replace("{here}", str(HERE))
+    assert program.run([command, "--config", name]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert [line[: len(expected)] for line in told.err.splitlines()] == [expected]
