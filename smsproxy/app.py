@@ -88,6 +88,7 @@ class App:
         await self.store.open()
         if isinstance(self._kv, SqliteKeyValue):
             await self._kv.open()
+        await asyncio.to_thread(self._watch.changed)  # what is loaded now is not news to the watcher
         await self._load_blacklist()
         self.links.apply(self.settings.links, self.settings.pools)
         with _listening("server.listen", self.settings.server.listen):
@@ -151,9 +152,7 @@ class App:
         return self.pipeline.idle and self.links.idle
 
     async def _load_blacklist(self) -> None:
-        files = self.settings.policy.blacklist.files
-        await asyncio.to_thread(self._watch.changed)
-        loaded = await asyncio.to_thread(blacklist.load, files)
+        loaded = await asyncio.to_thread(blacklist.load, self.settings.policy.blacklist.files)
         self.policy.replace_blacklist(loaded)
         for problem in loaded.problems:
             self._log.warning("blacklist_problem", problem=problem)

@@ -94,6 +94,19 @@ def test_an_app_that_is_revoked_is_told_in_band_on_its_open_stream(tmp_path: Pat
             assert list(stream) == []
 
 
+def test_a_blacklist_file_that_changes_is_read_again_and_only_then(tmp_path: Path, smsc: Smsc) -> None:
+    listed = tmp_path / "blacklist.csv"
+    listed.write_text("998900000000\n")
+    config = Config(tmp_path, smsc.port, {"policy.blacklist": {"files": ["blacklist.csv"]}}).write()
+    with running(Daemon(config)) as daemon, Client(daemon.target) as client:
+        daemon.wait_bound()
+        assert client.send(sms(strategy="blacklist")).status == "submitted"
+        listed.write_text("998900000000\n998901234567\n")
+        daemon.wait_count('"event": "blacklist_loaded"', 2)
+        assert client.send(sms(strategy="blacklist")).status == "blacklist"
+        assert daemon.count_lines('"event": "blacklist_loaded"') == 2
+
+
 def test_a_bad_file_at_sighup_changes_nothing_and_names_the_fault(tmp_path: Path, smsc: Smsc) -> None:
     config = Config(tmp_path, smsc.port)
     with running(Daemon(config.write())) as daemon, Client(daemon.target) as client:
