@@ -23,11 +23,12 @@ from smsproxy.smpp.receipt_id import receipt_key
 class Receipts:
     """Reads receipts by one link's rules. `wall_clock` is Unix seconds."""
 
-    __slots__ = ("_account", "_rule", "_wall_clock")
+    __slots__ = ("_account", "_by_text", "_rule", "_wall_clock")
 
     def __init__(self, settings: LinkSettings, wall_clock: Callable[[], float] = time.time) -> None:
         self._account = settings.account_name
         self._rule = settings.receipt_id
+        self._by_text = settings.receipt_by_text
         self._wall_clock = wall_clock
 
     def delivery(self, session: Session, event: Delivered) -> Delivery | None:
@@ -35,7 +36,7 @@ class Receipts:
 
         Raises BadPduError, with the status to answer, for one that names no segment or no state.
         """
-        parsed = parse_receipt(event.pdu)
+        parsed = parse_receipt(event.pdu, by_text=self._by_text)
         if parsed is None:
             return None
         key = receipt_key(parsed.smsc_id, self._rule, "receipt")

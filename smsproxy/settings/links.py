@@ -125,6 +125,10 @@ class LinkSettings(Section):
     receipt_id: Literal["raw", "hex_response_decimal_receipt", "decimal_response_hex_receipt", "hex"] = Field(
         "raw", description="How the SMSC writes ids in answers and receipts; raw compares them as received."
     )
+    receipt_by_text: bool = Field(
+        False,
+        description="Take a text of a receipt's shape for one, where the SMSC marks it in no other way.",
+    )
     registered_delivery: Literal["all", "last", "none"] = Field(
         "all", description="Receipts asked for: every segment's, the last one's (settles all), or none."
     )

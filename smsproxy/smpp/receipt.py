@@ -87,9 +87,10 @@ class ParsedReceipt:
 def parse_receipt(pdu: DeliverSm | DataSm, *, by_text: bool = False) -> ParsedReceipt | None:
     """The receipt in `pdu`, or None for an MO message.
 
-    It is a receipt by its esm_class (§5.2.12) or by a receipted_message_id TLV; with `by_text` also when the
-    whole text has a receipt's shape. A stat of no known meaning leaves the segment SUBMITTED. Raises
-    BadPduError when the esm_class says receipt but id or stat is missing: sent again it would be no better.
+    It is a receipt by its esm_class (§5.2.12) or by a receipted_message_id TLV; with `by_text` (the link's
+    `receipt_by_text`) also when the whole text has a receipt's shape. A stat of no known meaning leaves the
+    segment SUBMITTED. Raises BadPduError when the esm_class says receipt but id or stat is missing: sent
+    again it would be no better.
     """
     kind = pdu.esm_class & ESM_CLASS_TYPE_MASK
     tlvs = pdu.tlvs

@@ -120,6 +120,17 @@ async def test_a_text_from_a_handset_that_reads_like_a_receipt_settles_nothing(t
         await gate.delivered(answer)
 
 
+async def test_a_receipt_that_only_its_text_gives_away_is_read_where_the_link_says_so(
+    tmp_path: Path,
+) -> None:
+    script = {"receipt_form": "text", "receipt_esm_class": 0}
+    async with gateway(tmp_path, link={"receipt_by_text": True}, **script) as gate:
+        await gate.delivered(await gate.taken())
+        gate.smsc.send_mo(PHONE, "100", "my id:1 is stat:DELIVRD")
+        await until(lambda: gate.smsc.counters.delivers_ok == 2)
+        assert gate.link.counters.receipts == 1
+
+
 # --- 18-20 -----------------------------------------------------------------------------------------------
 
 

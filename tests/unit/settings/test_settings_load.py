@@ -136,6 +136,7 @@ national_shift = []
 transliterate = false
 long_messages = "udh8"
 receipt_id = "raw"
+receipt_by_text = false
 registered_delivery = "all"
 validity_period = ""
 priority = 0
