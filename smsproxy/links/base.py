@@ -142,6 +142,7 @@ def text_options(settings: LinkSettings, max_segments: int) -> TextOptions:
     return TextOptions(
         max_segments=max_segments,
         long_messages=settings.long_messages,
+        gsm7=settings.gsm7,
         gsm7_data_coding=settings.gsm7_data_coding,
         ucs2_data_coding=settings.ucs2_data_coding,
         latin1=settings.latin1,

@@ -22,6 +22,8 @@ PASSWORD_MAX = 8
 LONG_PASSWORD_MAX = 64  # what SMSCs that take more take; the protocol itself says 8
 _VALIDITY_PERIOD = re.compile(r"[0-9]{15}[R+-]")
 
+_NO_GSM7_HINT = "; gsm7 = false where it knows Latin-1 only"
+
 DataCoding = Annotated[int, Field(ge=0, le=255)]
 Seconds = Annotated[float, Field(ge=0.05, le=3600)]
 
@@ -105,13 +107,18 @@ class LinkSettings(Section):
     address_range: OctetString = Field(
         "", max_length=40, description="address_range of the bind; mostly empty."
     )
+    gsm7: bool = Field(
+        True, description="Whether the SMSC knows GSM7 at all; false: latin1, if set, or UCS2."
+    )
     gsm7_data_coding: DataCoding = Field(
         0, description="data_coding that means GSM7 at this SMSC, one octet."
     )
     ucs2_data_coding: DataCoding = Field(
         8, description="data_coding that means UCS2 at this SMSC, one octet."
     )
-    latin1: bool = Field(False, description="Send Latin-1 where it saves segments against UCS2.")
+    latin1: bool = Field(
+        False, description="Texts that GSM7 cannot hold and Latin-1 can go in Latin-1, not in UCS2."
+    )
     latin1_data_coding: DataCoding = Field(3, description="data_coding that means Latin-1, one octet.")
     national_shift: Annotated[tuple[Literal["turkish", "spanish", "portuguese"], ...], AsTuple] = Field(
         (), description="Languages whose shift tables the SMSC passes on (3GPP TS 23.038 Annex A)."
@@ -175,6 +182,7 @@ def check_link(link: LinkSettings, at: KeyPath, report: Report) -> None:
     _check_password(link, at, report)
     _check_tls(link, at, report)
     _check_data_codings(link, at, report)
+    _check_no_gsm7(link, at, report)
 
 
 def _check_password(link: LinkSettings, at: KeyPath, report: Report) -> None:
@@ -206,14 +214,26 @@ def _check_tls(link: LinkSettings, at: KeyPath, report: Report) -> None:
 
 def _check_data_codings(link: LinkSettings, at: KeyPath, report: Report) -> None:
     """Two alphabets under one number: whatever the SMSC takes it for, handsets would misread the other."""
-    numbers = {"gsm7_data_coding": link.gsm7_data_coding, "ucs2_data_coding": link.ucs2_data_coding}
+    numbers = {"ucs2_data_coding": link.ucs2_data_coding}
+    if link.gsm7:
+        numbers = {"gsm7_data_coding": link.gsm7_data_coding, **numbers}
     if link.latin1:
         numbers["latin1_data_coding"] = link.latin1_data_coding
     taken: dict[int, str] = {}
     for key, number in numbers.items():
         other = taken.setdefault(number, key)
         if other != key and report.clean((*at, key)):
-            report.fault((*at, key), f"is {number} as {other} is: the SMSC could not tell them apart")
+            hint = _NO_GSM7_HINT if (other, key) == ("gsm7_data_coding", "latin1_data_coding") else ""
+            report.fault((*at, key), f"is {number} as {other} is: the SMSC could not tell them apart{hint}")
+
+
+def _check_no_gsm7(link: LinkSettings, at: KeyPath, report: Report) -> None:
+    """What only GSM7 has is refused on a link without it, so that nothing looks switched on and is not."""
+    if link.gsm7:
+        return
+    for key in ("national_shift", "transliterate"):
+        if getattr(link, key) and report.clean((*at, key)):
+            report.fault((*at, key), "needs GSM7, and gsm7 is false on this link")
 
 
 def check_pool(pool: PoolSettings, at: KeyPath, links: Mapping[int, LinkSettings], report: Report) -> None:

@@ -55,6 +55,8 @@ class TextOptions:
 
     max_segments: int = 10
     long_messages: LongMessages = "udh8"
+    gsm7: bool = True
+    """False: the SMSC knows no GSM7, so national_shift and transliterate have no effect."""
     gsm7_data_coding: int = 0
     ucs2_data_coding: int = 8
     latin1: bool = False
@@ -129,7 +131,7 @@ def segment(text: str, options: TextOptions = DEFAULT_OPTIONS) -> SegmentedText:
     Raises TextError for a text that no alphabet holds (half a surrogate pair), TooManySegmentsError with the
     measures for one that is too long.
     """
-    octets = GSM7.encode(text)
+    octets = GSM7.encode(text) if options.gsm7 or not text else None
     if octets is None:
         return _segment_other(text, options)
     units = len(octets)
@@ -173,12 +175,13 @@ class _Encoded:
 
 
 def _segment_other(text: str, options: TextOptions) -> SegmentedText:
-    """A text outside the default alphabet."""
+    """A text outside the default alphabet, or for a link without it."""
     symbols = len(text)
-    encoded = _with_national_shift(text, options)
+    gsm7 = options.gsm7
+    encoded = _with_national_shift(text, options) if gsm7 else None
     if encoded is None and options.latin1:
         encoded = _in_latin1(text, options)
-    if encoded is None and options.transliterate and (octets := GSM7.encode(to_gsm7(text) or "")):
+    if encoded is None and gsm7 and options.transliterate and (octets := GSM7.encode(to_gsm7(text) or "")):
         encoded = _Encoded(_GSM7, options.gsm7_data_coding, symbols, octets)
     if encoded is None:
         encoded = _Encoded(_UCS2, options.ucs2_data_coding, symbols, ucs2.encode(text))

@@ -54,6 +54,31 @@ async def test_an_smsc_whose_data_coding_0_is_latin_1_gets_each_alphabet_under_i
     assert (pdu.data_coding, pdu.short_message) == (coding, octets)
 
 
+NO_GSM7 = {"gsm7": False, "latin1": True, "latin1_data_coding": 0}
+
+
+@pytest.mark.parametrize(
+    ("text", "coding", "octets"),
+    [
+        ("a@b_c", 0, b"a@b_c"),
+        ("Âge {5}", 0, b"\xc2ge {5}"),
+        ("5 €", 8, "5 €".encode("utf-16-be")),
+        ("ΔΩ", 8, "ΔΩ".encode("utf-16-be")),
+    ],
+)
+async def test_an_smsc_that_knows_no_gsm7_gets_latin_1_and_ucs2_alone(
+    tmp_path: Path, text: str, coding: int, octets: bytes
+) -> None:
+    (pdu,) = await on_the_wire(tmp_path, text, link=NO_GSM7)
+    assert (pdu.data_coding, pdu.short_message) == (coding, octets)
+
+
+async def test_long_latin_1_texts_are_cut_at_134_octets(tmp_path: Path) -> None:
+    pdus = await on_the_wire(tmp_path, "x" * 141, link=NO_GSM7)
+    assert [len(pdu.short_message) - 6 for pdu in pdus] == [134, 7]
+    assert {pdu.data_coding for pdu in pdus} == {0}
+
+
 async def test_turkish_letters_keep_their_shape_and_the_length_of_gsm7_where_the_link_allows_it(
     tmp_path: Path,
 ) -> None:

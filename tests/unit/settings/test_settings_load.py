@@ -37,7 +37,8 @@ SECTIONS: list[type[Section]] = [
     BlacklistSettings, StoreSettings, LinkSettings, PoolMember, PoolSettings,
 ]  # fmt: skip
 
-# Spec §3, less the values that are only examples there (secrets, ids, a relative path of the blacklist).
+# Spec §3, less the values that are only examples there (secrets, ids, a relative path of the blacklist), and
+# the keys of a link that decision 0006 adds.
 SPEC_DEFAULTS = """
 [server]
 listen = "127.0.0.1:44044"
@@ -128,6 +129,7 @@ bind_timeout_s = 10
 reconnect_max_s = 120
 interface_version = 0x34
 address_range = ""
+gsm7 = true
 gsm7_data_coding = 0
 ucs2_data_coding = 8
 latin1 = false

@@ -50,6 +50,7 @@ options = st.builds(
     TextOptions,
     max_segments=st.just(255),
     long_messages=st.sampled_from(MODES),
+    gsm7=st.booleans(),
     latin1=st.booleans(),
     national_shift=st.sampled_from([(), *((name,) for name in ALL_LANGUAGES), ALL_LANGUAGES]),
 )
@@ -89,6 +90,7 @@ def test_all_modes_and_the_measures_of_a_refusal_agree(text, chosen):
     strict = TextOptions(
         max_segments=1,
         long_messages=chosen.long_messages,
+        gsm7=chosen.gsm7,
         latin1=chosen.latin1,
         national_shift=chosen.national_shift,
     )
@@ -261,6 +263,17 @@ def test_data_codings_come_from_the_options():
     assert segment("a" * 200, chosen).data_coding == 1
     assert segment("ж", chosen).data_coding == 24
     assert segment("ÿ", chosen).data_coding == 4
+
+
+def test_a_link_without_gsm7_never_sends_it():
+    plain = TextOptions(gsm7=False, national_shift=ALL_LANGUAGES, transliterate=True)
+    assert [segment(text, plain).alphabet for text in ("hello", "şeker", "č")] == [Alphabet.UCS2] * 3
+    latin1 = TextOptions(gsm7=False, latin1=True, latin1_data_coding=0)
+    sent = segment("hello é", latin1)
+    assert (sent.alphabet, sent.data_coding, sent.units) == (Alphabet.LATIN1, 0, 7)
+    assert segment("5 €", latin1).alphabet is Alphabet.UCS2
+    empty = segment("", latin1)
+    assert (empty.alphabet, empty.parts) == (Alphabet.GSM7, 0)
 
 
 def test_latin1_only_where_the_link_allows_it():
