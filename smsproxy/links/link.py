@@ -19,6 +19,7 @@ from smsproxy.domain.outcome import NotSent
 from smsproxy.links.answers import Answers, refused
 from smsproxy.links.base import PATIENT_LANE, LinkEvents, Offer, Shaper, Slot, Submission
 from smsproxy.links.counters import LinkCounters
+from smsproxy.links.references import References
 from smsproxy.links.retries import Owner, Retries
 from smsproxy.links.sessions import Session, Sessions
 from smsproxy.links.submitter import Submitter
@@ -46,6 +47,7 @@ class Link:
         shaper: Shaper,
         handler: LinkEvents,
         loop: asyncio.AbstractEventLoop,
+        references: References,
     ) -> None:
         self.link_id = link_id
         self.settings = settings
@@ -57,6 +59,7 @@ class Link:
         self._shaper = shaper
         self._loop = loop
         self._submitter = Submitter(settings)
+        self._references = references
         self._window = settings.window * settings.sessions
         self._throttle = Throttle(self._window, settings.rate_per_s)
         self._pace = self._throttle.pace
@@ -171,7 +174,7 @@ class Link:
         or ends as NotSent when the link is down.
         """
         if not submission.reference and submission.text.parts > 1:
-            submission.reference = self._submitter.next_reference(submission.destination.digits)
+            submission.reference = self._references.draw(submission.destination.digits)
         if (self._throttle.limited or self._retries or self._held) and self.bound:
             if submission.written < len(submission.slots) and not submission.stopped:
                 self._held[submission] = None

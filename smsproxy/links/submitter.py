@@ -6,45 +6,25 @@ Called by the link for every segment it writes.
 
 from __future__ import annotations
 
-import random
-from collections import OrderedDict
-from collections.abc import Callable
-
 from smsproxy.links.base import Submission
 from smsproxy.settings import LinkSettings
 from smsproxy.smpp.constants import ESM_CLASS_UDHI
 from smsproxy.smpp.submit import payload_tlv, submit_sm_body, submit_sm_options, submit_sm_prefix
 from smsproxy.smpp.tlv import encode_tlvs, sar_tlvs
 
-_REFERENCES_MAX = 10_000
-"""Destinations whose last concatenation reference is remembered; the one unused longest is forgotten."""
 _RECEIPT_WANTED = 1
 _OptionsKey = tuple[bool, bool, int]
 
 
 class Submitter:
-    """Builds the bodies of one link and counts concatenation references per destination."""
+    """Builds the bodies of one link."""
 
-    __slots__ = ("_options", "_randomly", "_references", "_settings", "_tlvs")
+    __slots__ = ("_options", "_settings", "_tlvs")
 
-    def __init__(self, settings: LinkSettings, randomly: Callable[[], float] = random.random) -> None:
+    def __init__(self, settings: LinkSettings) -> None:
         self._settings = settings
-        self._randomly = randomly
         self._tlvs = encode_tlvs(settings.tlvs)
         self._options: dict[_OptionsKey, bytes] = {}
-        self._references: OrderedDict[str, int] = OrderedDict()
-
-    def next_reference(self, digits: str) -> int:
-        """1 to 65535 and round again, per destination: two long texts to one phone never share it.
-
-        A destination's first one is random, so that links, instances and restarts do not all begin with 1.
-        """
-        last = self._references.pop(digits, None)
-        reference = (int(self._randomly() * 0xFFFF) if last is None else last % 0xFFFF) + 1
-        self._references[digits] = reference
-        if len(self._references) > _REFERENCES_MAX:
-            self._references.popitem(last=False)
-        return reference
 
     def body(self, submission: Submission, segment_no: int) -> bytes:
         """The submit_sm body (§4.4.1) of one segment, counted from 1."""

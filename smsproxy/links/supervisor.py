@@ -14,6 +14,7 @@ from smsproxy.links.base import LinkEvents, Shaper, text_options
 from smsproxy.links.connects import ConnectLimiter
 from smsproxy.links.link import Link
 from smsproxy.links.pool import Directory, LinkPool, Member
+from smsproxy.links.references import References
 from smsproxy.links.runner import LinkRunner
 from smsproxy.obs.log import Log
 from smsproxy.settings import LinkSettings, PoolSettings
@@ -36,6 +37,7 @@ class LinkSupervisor:
         self._max_segments = max_segments
         self._log = log
         self._connects = ConnectLimiter()
+        self._references = References()
         self._runners: dict[int, LinkRunner] = {}
         self._retiring: dict[LinkRunner, asyncio.Task[None]] = {}
 
@@ -80,7 +82,8 @@ class LinkSupervisor:
     def _start(self, link_id: int, settings: LinkSettings) -> LinkRunner:
         text = text_options(settings, self._max_segments)
         loop = asyncio.get_running_loop()
-        link = Link(link_id, settings, text, self._make_shaper(settings), self._handler, loop)
+        shaper = self._make_shaper(settings)
+        link = Link(link_id, settings, text, shaper, self._handler, loop, self._references)
         runner = LinkRunner(link, self._log, self._connects)
         runner.start()
         return runner

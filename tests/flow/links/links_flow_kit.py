@@ -11,6 +11,7 @@ from smsproxy.limits.gcra import Gcra
 from smsproxy.links.base import text_options
 from smsproxy.links.connects import ConnectLimiter
 from smsproxy.links.link import Link
+from smsproxy.links.references import References
 from smsproxy.links.runner import LinkRunner
 from smsproxy.settings import LinkSettings
 from smsproxy.settings.secrets import Secret
@@ -91,7 +92,8 @@ class LiveLink:
         self.waits = Waits()
         loop = asyncio.get_running_loop()
         shaper = Gcra(self.settings.rate_per_s, self.settings.burst)
-        self.link = Link(7, self.settings, text_options(self.settings, 10), shaper, self.desk, loop)
+        text = text_options(self.settings, 10)
+        self.link = Link(7, self.settings, text, shaper, self.desk, loop, References())
         self.desk.link = self.link
         log: Any = self.log
         self.runner = LinkRunner(

@@ -187,3 +187,26 @@ async def test_many_links_come_back_after_the_smsc_did(smsc: RawSmsc, office: Of
     await until(lambda: not any(link.bound for link in office.directory.links.values()))
     await smsc.listen()
     await office.bound(*settings)
+
+
+async def test_two_links_of_one_account_never_give_a_phone_the_same_reference_one_after_the_other(
+    smsc: RawSmsc, office: Office
+) -> None:
+    smsc.submit_status = lambda _: 0
+    settings = link_settings(smsc.port, account="shared")
+    office.supervisor.apply({100: settings, 101: settings}, {})
+    await office.bound(100, 101)
+    references = [await a_reference(office, 100 + number % 2, f"{number}") for number in range(20)]
+    # the successor of a changed link goes on where it was
+    office.supervisor.apply({100: settings.model_copy(update={"window": 7}), 101: settings}, {})
+    await office.bound(100)
+    references.append(await a_reference(office, 100, "after"))
+    first, *following = references
+    assert following == [(first + number) % 0xFFFF + 1 for number in range(20)]
+
+
+async def a_reference(office: Office, link_id: int, name: str) -> int:
+    """What a message of two segments over this link was joined by."""
+    message = office.desk.offer(office.directory.links[link_id], name, parts=2)
+    await ended(message)
+    return message.reference

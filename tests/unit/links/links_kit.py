@@ -12,6 +12,7 @@ from smsproxy.domain.outcome import NotSent, SegmentOutcome
 from smsproxy.limits.gcra import Gcra
 from smsproxy.links.base import Answered, Delivery, Inbound, text_options
 from smsproxy.links.link import Link
+from smsproxy.links.references import References
 from smsproxy.settings import LinkSettings
 from smsproxy.smpp.constants import ESME_ROK, ESME_RTHROTTLED
 from smsproxy.smpp.errors import NotBoundError
@@ -253,7 +254,8 @@ class Bench:
         self.desk = Desk()
         shaper = Gcra(self.settings.rate_per_s, self.settings.burst)
         loop: Any = self.loop
-        self.link = Link(7, self.settings, text_options(self.settings, 10), shaper, self.desk, loop)
+        text = text_options(self.settings, 10)
+        self.link = Link(7, self.settings, text, shaper, self.desk, loop, References())
         self.desk.link = self.link
         self.sessions = [self.a_session() for _ in range(sessions)]
         self._names = count(1)

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 import smpplib.smpp
-from hypothesis import given
-from hypothesis import strategies as st
 from links_kit import PHONE, SOURCE, Message
 
 from smsproxy.links.base import text_options
@@ -126,42 +124,3 @@ def test_vendor_tlvs_go_with_the_tlvs_of_joining() -> None:
     settings = LinkSettings(system_id="esme", long_messages="sar", tlvs={"0x1400": 7})
     body = Submitter(settings).body(a_message(LONG, settings), 1)
     assert body.endswith(bytes.fromhex("1400000107" + "020C00021234" + "020E000102" + "020F000101"))
-
-
-# --- references ------------------------------------------------------------------------------------------
-
-
-def a_counter(randomly: float = 0.0) -> Submitter:
-    return Submitter(LinkSettings(system_id="esme"), lambda: randomly)
-
-
-def test_references_count_per_destination() -> None:
-    submitter = a_counter()
-    assert [submitter.next_reference(digits) for digits in ("1", "2", "1", "1", "2")] == [1, 1, 2, 3, 2]
-
-
-def test_the_first_reference_to_a_phone_is_random() -> None:
-    """Two links, two instances or a restart do not all begin with the same one."""
-    assert a_counter(0.5).next_reference("1") == 32768
-    assert {Submitter(LinkSettings(system_id="esme")).next_reference("1") for _ in range(20)} != {1}
-
-
-@given(st.floats(0, 1, exclude_max=True))
-def test_references_are_one_to_65535_and_round_again(randomly: float) -> None:
-    submitter = a_counter(randomly)
-    first = submitter.next_reference("1")
-    second = submitter.next_reference("1")
-    assert 1 <= first <= 65535
-    assert second == (first + 1 if first < 65535 else 1)
-
-
-def test_the_destination_unused_longest_is_forgotten() -> None:
-    submitter = a_counter()
-    for _ in range(3):
-        submitter.next_reference("often")
-    for number in range(9_999):
-        submitter.next_reference(f"{number}")
-    assert submitter.next_reference("often") == 4
-    submitter.next_reference("one more")
-    assert submitter.next_reference("often") == 5
-    assert submitter.next_reference("0") == 1
