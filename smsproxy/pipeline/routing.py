@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import ceil
 
 from smsproxy.domain.outcome import Answer, Status
 from smsproxy.links.base import Offer
@@ -54,7 +55,7 @@ class RouteStage:
         if job.lane is _UNARY:
             wait_ms = link.expected_wait_s(job.fair_key) * 1000
             if wait_ms > self._max_wait_ms:
-                self._refused(job, self._limit(job, int(wait_ms) + 1))
+                self._refused(job, self._limit(job, link, int(wait_ms) + 1))
                 return
         options = link.text_options
         if job.text_options is not options and job.text_options != options:
@@ -74,7 +75,7 @@ class RouteStage:
         if offer is _GRANTED:
             return
         if offer is Offer.FULL:
-            self._refused(job, self._limit(job, BUSY_RETRY_MS))
+            self._refused(job, self._limit(job, link, BUSY_RETRY_MS))
         elif offer is Offer.UNBOUND:
             self._refused(job, self._unavailable(job))
         elif job.stage is WAITING:  # else it was granted a place, and given it back: its deadline had passed
@@ -97,7 +98,7 @@ class RouteStage:
             job.timer = None
             self._start_waiting(job)
         elif job.link.withdraw(job):
-            self._refused(job, self._limit(job, self._max_wait_ms))
+            self._refused(job, self._limit(job, job.link, self._max_wait_ms))
 
     def _deadline_passed(self, job: Job) -> None:
         if job.link.withdraw(job):
@@ -121,9 +122,11 @@ class RouteStage:
         """Its caller left while a link held it."""
         job.link.withdraw(job)
 
-    def _limit(self, job: Job, retry_after_ms: int) -> Answer:
+    def _limit(self, job: Job, link: SubmitLink, retry_after_ms: int) -> Answer:
+        """Come back then; while the SMSC throttles, counted from the end of the link's pause."""
         error = "the link's rate or window is used up"
-        return refusal(job, Status.RATE_LIMITED, error, retry_after_ms=max(1, retry_after_ms))
+        retry_after_ms = max(1, retry_after_ms) + ceil(link.pause_left_s * 1000)
+        return refusal(job, Status.RATE_LIMITED, error, retry_after_ms=retry_after_ms)
 
     def _unavailable(self, job: Job) -> Answer:
         return refusal(job, Status.UNAVAILABLE, "no bound link")

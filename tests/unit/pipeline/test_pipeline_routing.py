@@ -154,6 +154,18 @@ async def test_a_full_waiting_room_is_rate_limited() -> None:
 
 
 @in_fake_time
+@pytest.mark.parametrize(("wait_s", "max_waiting", "after_ms"), [(1.5, 10, 1501), (0.0, 0, 1000)])
+async def test_what_is_refused_in_a_pause_is_told_to_come_back_after_it(
+    wait_s: float, max_waiting: int, after_ms: int
+) -> None:
+    bench = Bench()
+    bench.link.pause(20.0)
+    bench.link.wait_s, bench.link.max_waiting = wait_s, max_waiting
+    refused = bench.send(lane=Lane.UNARY)
+    assert (refused.status, refused.answer.retry_after_ms) == ("rate_limited", 20_000 + after_ms)
+
+
+@in_fake_time
 async def test_a_link_that_is_unbound_between_choice_and_offer_sends_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
