@@ -13,7 +13,8 @@ from smsproxy.auth.base import TokenIssueError
 from smsproxy.auth.jwt import issue_token
 from smsproxy.cli.failures import failed, one_line_errors
 from smsproxy.client import ClientError, ClientOptions, SmsClient
-from smsproxy.settings import AppSettings, ListenAddress, Settings
+from smsproxy.domain.endpoint import Endpoint
+from smsproxy.settings import AppSettings, Settings
 
 TOKEN_TTL_S = 300.0
 """Long enough for any call; a stream asks for a fresh token each time it is opened."""
@@ -21,7 +22,7 @@ TOKEN_TTL_S = 300.0
 T = TypeVar("T")
 
 
-def dial_address(listen: ListenAddress) -> str:
+def dial_address(listen: Endpoint) -> str:
     """Where to reach what listens on `listen`. Raises CommandError for a port that only the daemon knows."""
     if listen.unix_path:
         return f"unix:{listen.unix_path}"

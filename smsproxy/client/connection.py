@@ -24,7 +24,7 @@ from smsproxy.client.backoff import Backoff
 from smsproxy.client.errors import BROKEN, FOREIGN, UnreachableError, client_error
 from smsproxy.client.messages import SmsResponse
 from smsproxy.client.options import ClientOptions
-from smsproxy.client.target import Target, parse_target
+from smsproxy.domain.endpoint import Endpoint, parse_target
 from smsproxy.rpc.descriptors import SERVICE_NAME, SmsRequest
 
 STREAM_WINDOW_BYTES = 256 * 1024
@@ -159,10 +159,10 @@ async def stopped(*tasks: asyncio.Task[Any]) -> None:
             task.exception()
 
 
-def _channel(where: Target, tls: ssl.SSLContext | None) -> Channel:
+def _channel(where: Endpoint, tls: ssl.SSLContext | None) -> Channel:
     config = Configuration(
         http2_stream_window_size=STREAM_WINDOW_BYTES, http2_connection_window_size=CONNECTION_WINDOW_BYTES
     )
-    if where.path:
-        return Channel(path=where.path, ssl=tls, config=config)
+    if where.unix_path:
+        return Channel(path=where.unix_path, ssl=tls, config=config)
     return Channel(where.host, where.port, ssl=tls, config=config)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import Iterator
 
 import uvicorn
 
+from smsproxy.aio.unix_socket import forget_unix
 from smsproxy.http.base import HttpState
 from smsproxy.http.listener import open_listener
 from smsproxy.http.routes import application
@@ -67,8 +67,7 @@ class HttpServer:
         server.should_exit = True
         await serving
         if self._path:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path)
+            forget_unix(self._path)
 
 
 def _config(state: HttpState) -> uvicorn.Config:

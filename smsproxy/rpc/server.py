@@ -5,17 +5,13 @@ It puts the parts together: our service, health and reflection behind the guarde
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import socket
 import ssl
-import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grpclib.reflection.service import ServerReflection
 
+from smsproxy.aio.unix_socket import bind_unix, forget_unix
+from smsproxy.domain.endpoint import parse_endpoint
 from smsproxy.pipeline.ports import Gateway
 from smsproxy.rpc.codec import StrictCodec
 from smsproxy.rpc.descriptors import POOL
@@ -29,54 +25,6 @@ if TYPE_CHECKING:
 
 BACKLOG = 1024
 """Connections the kernel keeps while the loop is busy; every client of a restarted instance comes at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """A parsed `server.listen`: a Unix path, or host and port."""
-
-    host: str = ""
-    port: int = 0
-    path: str = ""
-
-
-def parse_listen(text: str) -> Listen:
-    """``host:port``, ``[v6]:port`` or ``unix:/path``. Raises ValueError."""
-    if text.startswith("unix:"):
-        path = text.removeprefix("unix:")
-        if not path:
-            raise ValueError(f"listen {text!r}: the path is missing")
-        return Listen(path=path)
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError(f"listen {text!r}: write an IPv6 address as [address]:port")
-    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 0xFFFF:
-        raise ValueError(f"listen {text!r}: expected host:port, [v6]:port or unix:/path")
-    return Listen(host=host, port=int(port))
-
-
-def bind_unix(path: str) -> socket.socket:
-    """A listening-ready Unix socket. A file left by a dead process is replaced, a live one is OSError."""
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            probe.connect(path)
-            raise OSError(errno.EADDRINUSE, f"another process listens on {path}")
-    except ConnectionRefusedError:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-    finally:
-        probe.close()
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        bound.bind(path)
-    except OSError:
-        bound.close()
-        raise
-    return bound
 
 
 class RpcServer:
@@ -101,10 +49,10 @@ class RpcServer:
 
     async def start(self, listen: str, tls: ssl.SSLContext | None = None) -> None:
         """Listen. Raises OSError when the address is taken, ValueError when `listen` is not one."""
-        where = parse_listen(listen)
-        if where.path:
-            bound = bind_unix(where.path)
-            self._path = where.path
+        where = parse_endpoint(listen)
+        if where.unix_path:
+            bound = bind_unix(where.unix_path)
+            self._path = where.unix_path
             await self._server.start_on(bound, tls, BACKLOG)
             return
         await self._server.start(
@@ -133,6 +81,5 @@ class RpcServer:
 
     def _forget_path(self) -> None:
         if self._path:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path)
+            forget_unix(self._path)
             self._path = ""

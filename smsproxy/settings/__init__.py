@@ -13,7 +13,7 @@ from smsproxy.settings.loader import default_path, load
 from smsproxy.settings.policy import BlacklistSettings, PolicySettings, StrategySettings
 from smsproxy.settings.root import Settings
 from smsproxy.settings.secrets import Secret
-from smsproxy.settings.server import HttpSettings, ListenAddress, ServerSettings
+from smsproxy.settings.server import HttpSettings, ServerSettings
 from smsproxy.settings.store import StoreSettings, StoreUrl
 from smsproxy.settings.text import TextSettings
 
@@ -25,7 +25,6 @@ __all__ = [
     "HttpSettings",
     "LimitsSettings",
     "LinkSettings",
-    "ListenAddress",
     "PolicySettings",
     "PoolMember",
     "PoolSettings",

@@ -6,8 +6,6 @@ relative to the file the key is in. Who uses it: every section module; who gives
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, Strict, ValidationInfo
 
+from smsproxy.domain.endpoint import is_host
 from smsproxy.settings.secrets import Secret, resolve
-
-_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
 class Section(BaseModel):
@@ -66,15 +63,6 @@ def _host(text: str) -> str:
     if not is_host(text):
         raise ValueError("must be a host name or an IP address")
     return text
-
-
-def is_host(text: str) -> bool:
-    """A host name, an IPv4 or an IPv6 address (without brackets)."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return len(text) <= 253 and _HOST_NAME.fullmatch(text) is not None
-    return True
 
 
 def to_secret(value: object) -> Secret:

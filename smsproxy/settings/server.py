@@ -6,64 +6,17 @@ Who reads it: rpc (guard, drain), http, and app.py for the instance name.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from smsproxy.domain.endpoint import Endpoint, parse_endpoint
 from smsproxy.settings.faults import KeyPath, Report
-from smsproxy.settings.fields import AsTuple, FileRef, Printable, Section, is_host
-
-_UNIX_PATH_OCTETS = 107  # sun_path of unix(7) less its terminating zero
-
-
-@dataclass(frozen=True, slots=True)
-class ListenAddress:
-    """A parsed listener: either `host` and `port`, or `unix_path`."""
-
-    host: str = ""
-    port: int = 0
-    unix_path: str = ""
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this host can reach it."""
-        if self.unix_path or self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-
-def parse_listen(text: str) -> ListenAddress:
-    """``host:port``, ``[v6]:port`` or ``unix:/path``; port 0 lets the system choose. Raises ValueError."""
-    if text.startswith("unix:"):
-        return _parse_unix(text.removeprefix("unix:"))
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError("an IPv6 address goes in brackets: [::1]:44044")
-    if not colon or not host or not is_host(host):
-        raise ValueError(
-            "must be host:port, [v6]:port or unix:/path (0.0.0.0:44044 listens on all addresses)"
-        )
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65_535):
-        raise ValueError("its port must be 0 to 65535 (0: any free one)")
-    return ListenAddress(host, int(port))
-
-
-def _parse_unix(path: str) -> ListenAddress:
-    if not path.startswith("/") or "\0" in path:
-        raise ValueError("unix: needs an absolute path, unix:/run/smsproxy/grpc.sock")
-    if len(path.encode()) > _UNIX_PATH_OCTETS:
-        raise ValueError(f"a socket's path has at most {_UNIX_PATH_OCTETS} octets")
-    return ListenAddress(unix_path=path)
+from smsproxy.settings.fields import AsTuple, FileRef, Printable, Section
 
 
 def _listen(text: str) -> str:
-    parse_listen(text)
+    parse_endpoint(text)
     return text
 
 
@@ -161,8 +114,8 @@ class ServerSettings(Section):
     )
 
     @property
-    def address(self) -> ListenAddress:
-        return parse_listen(self.listen)
+    def address(self) -> Endpoint:
+        return parse_endpoint(self.listen)
 
     def instance_name(self, hostname: str) -> str:
         """The name in records and limits: the configured one, else hostname + listen (spec §3)."""
@@ -181,9 +134,9 @@ class HttpSettings(Section):
     tls_key_file: FileRef = Field("", description="Private key of tls_cert_file, PEM.")
 
     @property
-    def address(self) -> ListenAddress | None:
+    def address(self) -> Endpoint | None:
         """None when HTTP is off."""
-        return parse_listen(self.listen) if self.listen else None
+        return parse_endpoint(self.listen) if self.listen else None
 
 
 def check_server(server: ServerSettings, at: KeyPath, report: Report) -> None:

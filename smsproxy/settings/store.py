@@ -13,8 +13,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PlainValidator, ValidationInfo
 
+from smsproxy.domain.endpoint import is_host
 from smsproxy.settings.faults import KeyPath, Report
-from smsproxy.settings.fields import FieldContext, FileRef, Printable, SecretField, Section, is_host
+from smsproxy.settings.fields import FieldContext, FileRef, Printable, SecretField, Section
 from smsproxy.settings.secrets import Secret
 
 _FORMS = "must be sqlite:///path, sqlite:./path, aerospike://host:3000/namespace or memory:"

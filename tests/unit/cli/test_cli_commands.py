@@ -22,8 +22,9 @@ from smsproxy import __version__
 from smsproxy.auth.jwt import JwtAuthenticator
 from smsproxy.cli.daemon import dial_address
 from smsproxy.cli.main import COMMANDS
+from smsproxy.domain.endpoint import Endpoint
 from smsproxy.rpc.gen.sms.v1 import SmsStatusResponse
-from smsproxy.settings import AppSettings, ListenAddress, Secret
+from smsproxy.settings import AppSettings, Secret
 
 ONE = ["--esme", "1000", "--from", "MYBRAND", "--to", "998901234567", "--text", "Hello"]
 
@@ -346,7 +347,7 @@ def test_probe_exits_with_2_for_a_link_that_is_not_there_and_for_a_daemon_that_i
     assert gone.exit_code == 2
     wrong = invoke("probe", "--esme", 100, "--config", config, "--address", "nowhere")
     assert wrong.exit_code == 2
-    assert "--address: 'nowhere' is not host:port" in wrong.stderr
+    assert "--address: 'nowhere': must be host:port" in wrong.stderr
 
 
 def test_probe_calls_as_an_app_that_may_use_the_link(
@@ -361,15 +362,15 @@ def test_probe_calls_as_an_app_that_may_use_the_link(
 @pytest.mark.parametrize(
     ("listen", "address"),
     [
-        (ListenAddress("127.0.0.1", 5), "127.0.0.1:5"),
-        (ListenAddress("0.0.0.0", 5), "127.0.0.1:5"),
-        (ListenAddress("::", 5), "[::1]:5"),
-        (ListenAddress("fe80::1", 5), "[fe80::1]:5"),
-        (ListenAddress("gw.example", 5), "gw.example:5"),
-        (ListenAddress(unix_path="/run/x"), "unix:/run/x"),
+        (Endpoint("127.0.0.1", 5), "127.0.0.1:5"),
+        (Endpoint("0.0.0.0", 5), "127.0.0.1:5"),
+        (Endpoint("::", 5), "[::1]:5"),
+        (Endpoint("fe80::1", 5), "[fe80::1]:5"),
+        (Endpoint("gw.example", 5), "gw.example:5"),
+        (Endpoint(unix_path="/run/x"), "unix:/run/x"),
     ],
 )
-def test_a_daemon_is_dialled_where_it_listens(listen: ListenAddress, address: str) -> None:
+def test_a_daemon_is_dialled_where_it_listens(listen: Endpoint, address: str) -> None:
     assert dial_address(listen) == address
 
 

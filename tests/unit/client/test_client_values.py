@@ -25,34 +25,7 @@ from smsproxy.client import (
 from smsproxy.client.backoff import Backoff
 from smsproxy.client.errors import client_error
 from smsproxy.client.messages import wire_request
-from smsproxy.client.target import Target, parse_target
 from smsproxy.rpc.gen.sms.v1 import SmsRequest
-
-
-@pytest.mark.parametrize(
-    ("text", "target"),
-    [
-        ("127.0.0.1:44044", Target("127.0.0.1", 44044)),
-        ("[::1]:1", Target("::1", 1)),
-        ("gateway.example:65535", Target("gateway.example", 65535)),
-        ("unix:/run/smsproxy/grpc.sock", Target(path="/run/smsproxy/grpc.sock")),
-    ],
-)
-def test_a_target_is_written_like_the_daemons_listen(text: str, target: Target) -> None:
-    assert parse_target(text) == target
-
-
-@pytest.mark.parametrize("text", ["", "host", ":1", "host:", "host:0", "host:65536", "host:x", "host:²"])
-def test_what_is_no_target_is_refused_with_the_forms_that_are(text: str) -> None:
-    with pytest.raises(ValueError, match="is not host:port"):
-        parse_target(text)
-
-
-def test_an_address_of_v6_needs_its_brackets_and_a_socket_its_whole_path() -> None:
-    with pytest.raises(ValueError, match="brackets"):
-        parse_target("::1:44044")
-    with pytest.raises(ValueError, match="absolute path"):
-        parse_target("unix:grpc.sock")
 
 
 def test_pauses_double_to_the_longest_and_begin_again_after_an_answer() -> None:

@@ -8,16 +8,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from smsproxy.domain.endpoint import Endpoint
 from smsproxy.settings import (
     AppSettings,
     ConfigError,
     HttpSettings,
     LinkSettings,
-    ListenAddress,
     Secret,
     ServerSettings,
     Settings,
@@ -31,59 +29,16 @@ from smsproxy.settings.faults import Origins, Report
 from smsproxy.settings.keys import public_key_fault
 from smsproxy.settings.limits import LimitsSettings
 from smsproxy.settings.not_yet import NOT_YET, check_not_yet
-from smsproxy.settings.server import check_listeners, parse_listen
+from smsproxy.settings.server import check_listeners
 from smsproxy.settings.store import parse_store_url
 from smsproxy.settings.tlvs import parse_tag, parse_value
 
 HERE = Path("/srv/config")
 
 
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("127.0.0.1:44044", ListenAddress("127.0.0.1", 44044)),
-        ("localhost:0", ListenAddress("localhost", 0)),
-        ("[::1]:65535", ListenAddress("::1", 65535)),
-        ("sms.example.net:1", ListenAddress("sms.example.net", 1)),
-        ("unix:/run/smsproxy.sock", ListenAddress(unix_path="/run/smsproxy.sock")),
-    ],
-)
-def test_a_listener_is_host_and_port_or_a_socket(text: str, address: ListenAddress) -> None:
-    assert parse_listen(text) == address
-    assert ServerSettings(listen=text).address == address
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "44044", ":44044", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:٣", "::1:1", "[::1]",
-     "[]:1", "a b:1", "unix:", "unix:run/x", "unix:/a\0b", "unix:/" + "x" * 107, "host:123456", "-a:1"],
-)  # fmt: skip
-def test_anything_else_is_no_listener(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be|port|brackets|unix:|socket"):
-        parse_listen(text)
-
-
-@given(st.text(max_size=30))
-def test_any_text_is_a_listener_or_a_value_error(text: str) -> None:
-    try:
-        address = parse_listen(text)
-    except ValueError:
-        return
-    assert bool(address.unix_path) != bool(address.host)
-
-
-@pytest.mark.parametrize(
-    ("text", "loopback"),
-    [("127.0.0.1:1", True), ("[::1]:1", True), ("localhost:1", True), ("unix:/x", True), ("0.0.0.0:1", False),
-     ("[::]:1", False), ("sms.example.net:1", False), ("10.0.0.1:1", False)],
-)  # fmt: skip
-def test_only_this_host_reaches_a_loopback_listener(text: str, loopback: bool) -> None:
-    assert parse_listen(text).loopback is loopback
-
-
 def test_http_can_be_off() -> None:
     assert HttpSettings(listen="").address is None
-    assert HttpSettings().address == ListenAddress("127.0.0.1", 8088)
+    assert HttpSettings().address == Endpoint("127.0.0.1", 8088)
 
 
 @pytest.mark.parametrize(

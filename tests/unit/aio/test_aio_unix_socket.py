@@ -1,4 +1,4 @@
-"""Listen addresses and the Unix socket's file."""
+"""The file of a Unix socket: dead ones are replaced, others are left alone."""
 
 from __future__ import annotations
 
@@ -8,28 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from smsproxy.rpc.server import Listen, bind_unix, parse_listen
-
-
-@pytest.mark.parametrize(
-    ("text", "where"),
-    [
-        ("127.0.0.1:44044", Listen("127.0.0.1", 44044)),
-        ("localhost:0", Listen("localhost", 0)),
-        ("[::1]:44044", Listen("::1", 44044)),
-        ("unix:/run/x.sock", Listen(path="/run/x.sock")),
-    ],
-)
-def test_the_three_forms_are_read(text: str, where: Listen) -> None:
-    assert parse_listen(text) == where
-
-
-@pytest.mark.parametrize(
-    "text", ["", "44044", ":44044", "host:", "host:x", "host:65536", "::1:44044", "unix:", "h:٣"]
-)
-def test_anything_else_is_refused_by_name(text: str) -> None:
-    with pytest.raises(ValueError, match="listen"):
-        parse_listen(text)
+from smsproxy.aio.unix_socket import bind_unix, forget_unix
 
 
 def test_the_socket_file_of_a_dead_process_is_replaced(tmp_path: Path) -> None:
@@ -38,6 +17,9 @@ def test_the_socket_file_of_a_dead_process_is_replaced(tmp_path: Path) -> None:
     dead.bind(path)
     dead.close()
     bind_unix(path).close()
+    forget_unix(path)
+    forget_unix(path)
+    assert not Path(path).exists()
 
 
 def test_the_socket_of_a_living_process_is_not_stolen(tmp_path: Path) -> None:
