@@ -84,6 +84,7 @@ def rpc_options(server: ServerSettings) -> RpcOptions:
         stream_reorder_max=server.stream_reorder_max,
         max_message_bytes=server.max_message_bytes,
         default_deadline_s=server.default_deadline_s,
+        first_byte_s=server.first_byte_s,
         max_connections=server.max_connections,
         max_connections_per_address=server.max_connections_per_address,
         reuse_port=server.reuse_port,

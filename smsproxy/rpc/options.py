@@ -18,6 +18,8 @@ class RpcOptions:
     max_message_bytes: int = 64 * KIB
     default_deadline_s: float = 30.0
     """For unary calls without grpc-timeout."""
+    first_byte_s: float = 5.0
+    """For the one message of a health Watch, which has no deadline of its own."""
     max_connections: int = 512
     max_connections_per_address: int = 64
     max_streams_per_connection: int = 100

@@ -44,7 +44,8 @@ NOT_YET: Mapping[str, tuple[Callable[[object], bool], str]] = {
 
 
 NOT_ENFORCED = ("max_resets_per_10s", "first_byte_s", "message_s", "idle_s", "max_age_s")
-"""Fences of [server] that are read and checked, and that nothing enforces yet: setting one is told."""
+"""Fences of [server] that are read and checked, and that nothing enforces yet on a connection (`first_byte_s`
+bounds the first message of a health Watch): setting one is told."""
 
 
 def check_not_yet(settings: Settings, report: Report) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
-from grpc_edge_kit import FakeGateway
+from grpc_edge_kit import FakeGateway, RawClient
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpclib.reflection.v1.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
@@ -59,6 +59,21 @@ async def test_watch_tells_every_change(channel: grpc.aio.Channel, gateway: Fake
     gateway.bound[7] = False
     assert (await watch.read()).status == NOT_SERVING
     watch.cancel()
+
+
+async def test_a_watch_that_never_says_what_it_watches_is_ended(start: Any, gateway: FakeGateway) -> None:
+    server = await start(first_byte_s=0.05, max_health_watches=1)
+    raw = await RawClient.connect(server.port)
+    silent = raw.open("/grpc.health.v1.Health/Watch")
+    await raw.until(lambda: raw.streams[silent].ended)
+    trailers = raw.streams[silent].trailers
+    assert (trailers["grpc-status"], trailers["grpc-message"]) == ("4", "no message")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        watch = health(channel, "Watch")(HealthCheckRequest(), timeout=10)
+        assert (await watch.read()).status == SERVING
+        gateway.ready = False  # told at the next look, later than a first message may come
+        assert (await watch.read()).status == NOT_SERVING
+        watch.cancel()
 
 
 async def test_watches_are_bounded(start: Any) -> None:
