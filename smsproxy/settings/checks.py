@@ -30,6 +30,20 @@ def check_references(settings: Settings, report: Report) -> None:
                 report.fault(key, f"there is no link or pool {route_id}")
 
 
+def check_accounts(settings: Settings, report: Report) -> None:
+    """Links of one account get each other's receipts, and each reads the ids by its own `receipt_id`."""
+    first: dict[str, int] = {}
+    for link_id, link in settings.links.items():
+        other = first.setdefault(link.account_name, link_id)
+        rule = settings.links[other].receipt_id
+        if rule != link.receipt_id:
+            report.warn(
+                ("links", str(link_id), "receipt_id"),
+                f"is {link.receipt_id}, and {rule} on link {other} of the same account: "
+                "a receipt that comes on the other link finds no message",
+            )
+
+
 def check_instances(settings: Settings, report: Report) -> None:
     """What needs a shared store, and what several instances without one do not promise."""
     kind = settings.store.url.kind

@@ -13,7 +13,13 @@ from typing import TypeVar
 
 from smsproxy.settings.apps import AppSettings, check_app
 from smsproxy.settings.build import as_table, build
-from smsproxy.settings.checks import check_anything_to_do, check_files, check_instances, check_references
+from smsproxy.settings.checks import (
+    check_accounts,
+    check_anything_to_do,
+    check_files,
+    check_instances,
+    check_references,
+)
 from smsproxy.settings.faults import ConfigError, Fault, KeyPath, Report
 from smsproxy.settings.fields import Section
 from smsproxy.settings.limits import LimitsSettings
@@ -74,6 +80,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     check_files(settings, report)
     if not sources.faults:
         check_references(settings, report)
+        check_accounts(settings, report)
         check_instances(settings, report)
         check_policy(settings.policy, settings.limits.redis_url, ("policy",), report)
         check_anything_to_do(settings, report)

@@ -274,3 +274,11 @@ def test_any_toml_is_settings_or_a_configuration_error(tmp_path: Path, tables: d
         lines = [str(warning) for warning in loaded.warnings]  # no app or no link: there is always one
     assert lines
     assert not any("\n" in line for line in lines)
+
+
+def test_links_of_one_account_that_read_ids_by_different_rules_are_told(tmp_path: Path) -> None:
+    link = '[links.{}]\nsystem_id = "a"\npassword = "b"\nreceipt_id = "{}"\naccount = "{}"\n'
+    told = warnings_of(tmp_path, APP + link.format(1, "hex", "x") + link.format(2, "raw", "x"))
+    assert "links.2.receipt_id: is raw, and hex on link 1 of the same account: a receipt" in " ".join(told)
+    fine = link.format(1, "hex", "x") + link.format(2, "hex", "x") + link.format(3, "raw", "y")
+    assert not any("receipt_id" in warning for warning in warnings_of(tmp_path, APP + fine))
