@@ -194,9 +194,10 @@ def a_pool(folder: Path, ports: Iterable[int], tables: dict[str, Any] | None = N
         for number, port in enumerate(ports, 100)
     }
     members = [{"link": int(name.removeprefix("links."))} for name in links]
-    pool = {"pools.1000": {"members": members}}
-    http = {"http": {"listen": f"unix:{folder}/http.sock"}}
-    return Config(folder, 1, {**links, **pool, **http, **(tables or {})}).write()
+    found: dict[str, dict[str, Any]] = {**links, "pools.1000": {"members": members}}
+    for name, table in {"http": {"listen": f"unix:{folder}/http.sock"}, **(tables or {})}.items():
+        found[name] = {**found.get(name, {}), **table}
+    return Config(folder, 1, found).write()
 
 
 # -- the ledger of long messages -----------------------------------------------------------------------------

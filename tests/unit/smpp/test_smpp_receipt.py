@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,28 +13,7 @@ from smsproxy.smpp import constants as c
 from smsproxy.smpp.errors import BadPduError
 from smsproxy.smpp.pdu import DataSm, DeliverSm
 from smsproxy.smpp.receipt import parse_receipt, receipt_text
-
-GOLDEN = Path(__file__).parents[2] / "golden" / "receipts" / "receipts.toml"
-CASES: list[dict[str, Any]] = tomllib.loads(GOLDEN.read_text())["receipt"]
-
-
-def pdu_of(case: dict[str, Any]) -> DeliverSm | DataSm:
-    tlvs = {}
-    if "tlv_id" in case:
-        tlvs[c.TLV_RECEIPTED_MESSAGE_ID] = case["tlv_id"].encode("latin-1")
-    if "tlv_state" in case:
-        tlvs[c.TLV_MESSAGE_STATE] = bytes((case["tlv_state"],))
-    if "tlv_state_hex" in case:
-        tlvs[c.TLV_MESSAGE_STATE] = bytes.fromhex(case["tlv_state_hex"])
-    if "tlv_err" in case:
-        tlvs[c.TLV_NETWORK_ERROR_CODE] = bytes.fromhex(case["tlv_err"])
-    if "payload" in case:
-        tlvs[c.TLV_MESSAGE_PAYLOAD] = case["payload"].encode("latin-1")
-    esm_class = case.get("esm_class", c.ESM_CLASS_RECEIPT)
-    if case.get("pdu") == "data_sm":
-        return DataSm(esm_class=esm_class, tlvs=tlvs)
-    text = case.get("text", "").encode("latin-1") or case.get("text_ucs2", "").encode("utf-16-be")
-    return DeliverSm(esm_class=esm_class, short_message=text, tlvs=tlvs)
+from tests.golden.golden_receipts import CASES, pdu_of
 
 
 def test_golden_file_is_as_long_as_promised() -> None:
