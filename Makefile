@@ -47,10 +47,10 @@ peers:  ## fetch node-smpp and tshark, where that is possible: `make test` then 
 	@scripts/peers.sh
 
 flow: $(VENV)/.dev  ## every test that drives the daemon over real sockets, the longer ones too; the longer fuzz
-	@$(BIN)/python -m pytest --timeout 600 tests/flow tests/fuzz
+	@$(BIN)/python -m pytest --timeout 600 tests/flow tests/fuzz tests/wire
 
 soak: $(VENV)/.dev  ## the same at full length
-	@SMSPROXY_SOAK=1 $(BIN)/python -m pytest --timeout 7200 -m long tests/flow tests/fuzz
+	@SMSPROXY_SOAK=1 $(BIN)/python -m pytest --timeout 7200 -m long tests/flow tests/fuzz tests/wire
 
 proto: $(VENV)/.dev  ## generate smsproxy/rpc/gen from protos/
 	@$(BIN)/python protos/generate.py
