@@ -82,6 +82,8 @@ class HeldLoad:
     esme: int = 1000
     marks: Callable[[int], str] = lambda number: ""
     """A word to begin the text of a message with, by its number: for the rules of a simulator."""
+    text: Callable[[int], str] | None = None
+    """Texts of another kind than HL's, by number; each must be another."""
     trips: dict[str, Trip] = field(default_factory=dict)
     campaign: Campaign = field(default_factory=lambda: Campaign({}))
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -149,6 +151,8 @@ class HeldLoad:
         kind = number // 5 % 10  # number % 5 chose the lane
         if kind in (3, 7):
             text = f"{text} {'ж' * _THREE_UCS2_PARTS}"
+        if self.text is not None:
+            text = self.text(number)
         word = self.marks(number)
         strategy = "cp1" if kind == 5 else ""
         return key, sms(
