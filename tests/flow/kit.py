@@ -259,7 +259,11 @@ class Client:
     """The five RPCs through grpcio."""
 
     def __init__(self, target: str, *, app_id: int = 1, bearer: str | None = None) -> None:
-        self.channel = grpc.insecure_channel(target, options=[("grpc.enable_retries", 0)])
+        options = [
+            ("grpc.enable_retries", 0),
+            ("grpc.use_local_subchannel_pool", 1),
+        ]  # a connection of its own
+        self.channel = grpc.insecure_channel(target, options=options)
         self.metadata = [("authorization", f"Bearer {bearer or token(app_id)}"), ("app_id", str(app_id))]
 
     def __enter__(self) -> Client:

@@ -31,7 +31,7 @@ _STATUS_OF_CODE = {
 }
 """The status word of a unary call that ended so (spec §2.1)."""
 _THREE_UCS2_PARTS = 150
-_LAST_ANSWER_S = 60.0
+LAST_ANSWER_S = 60.0
 
 
 def recipient(number: int) -> str:
@@ -44,7 +44,9 @@ def said_of(key: str, call: Any) -> Any:
     error = call.exception()
     if error is None:
         return call.result()
-    return M["SmsResponse"](transaction_id=key, status=_STATUS_OF_CODE.get(error.code(), str(error)))
+    status = _STATUS_OF_CODE.get(error.code(), str(error))
+    retry_after_ms = dict(error.trailing_metadata() or ()).get("retry-after-ms", "0")
+    return M["SmsResponse"](transaction_id=key, status=status, retry_after_ms=int(retry_after_ms))
 
 
 def call_soon(client: Client, request: Any, *, timeout_s: float = 30) -> Any:
@@ -82,6 +84,8 @@ class HeldLoad:
     esme: int = 1000
     marks: Callable[[int], str] = lambda number: ""
     """A word to begin the text of a message with, by its number: for the rules of a simulator."""
+    wait_s: float = LAST_ANSWER_S
+    """How long after the last message an answer may still come."""
     text: Callable[[int], str] | None = None
     """Texts of another kind than HL's, by number; each must be another."""
     trips: dict[str, Trip] = field(default_factory=dict)
@@ -112,7 +116,7 @@ class HeldLoad:
         if kind is not None:
             self._stop.set()
         for thread in self._threads:
-            thread.join(self.duration_s + _LAST_ANSWER_S)
+            thread.join(self.duration_s + self.wait_s)
         for client in self._clients:
             client.channel.close()
         if kind is None:
@@ -167,7 +171,7 @@ class HeldLoad:
 
     def _stream(self, client: Client, numbers: list[int], began: float) -> None:
         requests = (request for _, request in self._due(numbers, began, unary=False))
-        timeout_s = self.duration_s + _LAST_ANSWER_S
+        timeout_s = self.duration_s + self.wait_s
         for answer in client.stream(requests, metadata=BY_COMPLETION, timeout=timeout_s):
             self._ended(answer)
 
@@ -179,7 +183,7 @@ class HeldLoad:
             calls.append(call)
         for call in calls:
             call.exception()
-        deadline = time.monotonic() + _LAST_ANSWER_S  # the callbacks run in a thread of grpcio's own
+        deadline = time.monotonic() + self.wait_s  # the callbacks run in a thread of grpcio's own
         while any(trip.unary and trip.answer is None for trip in list(self.trips.values())):
             assert time.monotonic() < deadline, "a unary call without an end"
             time.sleep(0.01)

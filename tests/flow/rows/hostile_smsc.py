@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 from smsproxy.smpp.codec import decode, encode
@@ -17,7 +18,7 @@ class HostileSmsc:
     """`with`. Says `octets[n]` on the nth connection, a byte a write when it dribbles, then listens.
 
     `heard[n]` is what came back, as (status, PDU); `hung_up[n]` says whether that ended the connection. One
-    that lives is left once it has answered an enquire_link.
+    that lives is left once it has answered an enquire_link. `seconds[n]`: from the last octet to either.
     """
 
     def __init__(self, octets: list[bytes], *, dribble: bool = False) -> None:
@@ -25,6 +26,7 @@ class HostileSmsc:
         self._dribble = dribble
         self.heard: list[list[tuple[int, Pdu]]] = []
         self.hung_up: list[bool] = []
+        self.seconds: list[float] = []
         self.done = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(_WAIT_S)
@@ -56,6 +58,7 @@ class HostileSmsc:
         connection.sendall(encode(BindResp(bind.kind, "hostile"), sequence_number))
         for piece in [bytes((octet,)) for octet in octets] if self._dribble else [octets]:
             connection.sendall(piece)
+        said_at = time.monotonic()
         heard: list[tuple[int, Pdu]] = []
         self.heard.append(heard)
         self.hung_up.append(True)
@@ -63,7 +66,8 @@ class HostileSmsc:
             heard.append((status, pdu))
             if type(pdu).__name__ == "EnquireLinkResp":
                 self.hung_up[-1] = False
-                return
+                break
+        self.seconds.append(time.monotonic() - said_at)
 
 
 def _pdus(connection: socket.socket) -> Iterator[tuple[int, int, Pdu]]:

@@ -2,87 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from held_load import HeldLoad, a_pool, check_held, percentile, recipient
-from rows_kit import SOAK, Campaign, check_ledger, metrics
+from held_pool import LINKS, RATE, SLACK, HeldPool
+from rows_kit import SOAK, Campaign, check_ledger
 from rows_log import events, most_lines_a_second, times_to_bind_again
 
 from smsproxy.simulator import ledger
-from smsproxy.simulator.entry import Entry
 from tests.flow.kit import Client, Config, Daemon, Smsc, running, sms
 
 WINDOW = 20
-
-
-LINKS = 4
-RATE = 1000 if SOAK else 100
-SLACK = 1 if SOAK else 5
-"""Times are asserted as the matrix prints them in a soak, at five times their figure else."""
-ANSWERS = {
-    "answer_delay_s": 0.02, "answer_jitter_s": 0.01, "receipt_delay_s": 0.1, "receipt_jitter_s": 0.4,
-}  # fmt: skip
-
-
-class Held:
-    """Four SMSCs with one script, and the daemon with a link to each of them in pool 1000; `with`."""
-
-    def __init__(self, folder: Path, script: dict[str, Any], **link: Any) -> None:
-        self.folder = folder
-        self._script = {**ANSWERS, **script}
-        self._link = link
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> Held:
-        starting = [Smsc(self.folder / f"smsc-{number}", self._script) for number in range(LINKS)]
-        self.smscs = [self._stack.enter_context(running(smsc)) for smsc in starting]
-        config = a_pool(self.folder, [smsc.port for smsc in self.smscs], **self._link)
-        self.daemon = self._stack.enter_context(running(Daemon(config)))
-        self.client = self._stack.enter_context(Client(self.daemon.target))
-        for link_id in range(100, 100 + LINKS):
-            self.daemon.wait_bound(link_id)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def load(self, duration_s: float, marks: Callable[[int], str] = lambda number: "") -> HeldLoad:
-        return HeldLoad(self.daemon.target, RATE, duration_s, marks=marks)
-
-    def counted(self, name: str) -> float:
-        """A metric of links, summed up over all of them."""
-        found = metrics(self.folder / "http.sock")
-        return sum(value for key, value in found.items() if key.startswith(f"smsproxy_{name}{{"))
-
-    def parts_in_doubt(self, load: HeldLoad) -> int:
-        """By the records of the messages that were told unknown."""
-        unknown = [answer for answer in load.campaign.said.values() if answer.status == "unknown"]
-        records = [self.client.info(answer.message_id, 1000) for answer in unknown]
-        return sum(list(record.parts.values()).count("unknown") for record in records)
-
-    def wait_delivered(self, message_id: str, timeout_s: float) -> None:
-        """Until SmsInfo says that every part was delivered."""
-        deadline = time.monotonic() + timeout_s
-        while (status := self.client.info(message_id, 1000).status) != "DELIVERED":
-            assert time.monotonic() < deadline, status
-            time.sleep(0.01)
-
-    def entries(self) -> list[Entry]:
-        """All four truth logs. Stops the SMSCs."""
-        return [entry for smsc in self.smscs for entry in smsc.entries()]
 
 
 @pytest.mark.long
 def test_row_2_a_random_link_is_cut_every_few_seconds_under_held_load(tmp_path: Path) -> None:
     every_s, duration_s = (5, 300) if SOAK else (3, 15)
     period = RATE * every_s
-    with Held(tmp_path, {"rules": [{"do": "cut", "text_contains": "cut"}]}) as held:
+    with HeldPool(tmp_path, {"rules": [{"do": "cut", "text_contains": "cut"}]}) as held:
         marks = dict.fromkeys(range(period // 2, RATE * duration_s, period), "cut")
         with held.load(duration_s, lambda number: marks.get(number, "")) as load:
             pass
@@ -138,7 +79,7 @@ def test_row_2_a_link_that_is_cut_again_and_again_doubles_and_loses_nothing(tmp_
 def test_row_3_what_is_never_answered_is_in_doubt_and_never_sent_again(tmp_path: Path) -> None:
     timeout_s, duration_s = (5.0, 60) if SOAK else (1.0, 10)
     script = {"rules": [{"do": "silent", "every": 100}]}
-    with Held(tmp_path, script, response_timeout_s=timeout_s) as held:
+    with HeldPool(tmp_path, script, response_timeout_s=timeout_s) as held:
         with held.load(duration_s) as load:
             pass
         assert held.counted("link_window_in_use") == 0, "six seconds after the end: the load waited for all"
@@ -184,7 +125,7 @@ def test_row_4_late_and_wrong_answers_settle_only_what_they_belong_to(tmp_path: 
     kinds = (*odd, "nack")  # each of them every 60th message: 1,000 of a minute at full rate
     rules: list[dict[str, Any]] = [{"do": kind, "text_contains": f"{kind} held"} for kind in kinds]
     rules.append({"do": "late", "after_s": timeout_s + 2, "every": 100})
-    with Held(tmp_path, {"rules": rules}, response_timeout_s=timeout_s) as held:
+    with HeldPool(tmp_path, {"rules": rules}, response_timeout_s=timeout_s) as held:
         with held.load(duration_s, lambda number: dict(enumerate(kinds)).get(number % 60, "")) as load:
             pass
         late = [answer for answer in load.campaign.said.values() if answer.status == "unknown"]
