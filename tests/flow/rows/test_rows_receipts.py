@@ -195,6 +195,7 @@ async def test_row_12_every_golden_receipt_is_read_over_the_wire(tmp_path: Path)
             assert await wire.status(answer) == wanted, case["name"]
 
 
+@pytest.mark.long
 async def test_row_12_receipts_for_nobody_are_answered_ok_and_counted(tmp_path: Path) -> None:
     count = 10_000 if SOAK else 200
     async with a_wire(tmp_path) as wire:
@@ -206,6 +207,7 @@ async def test_row_12_receipts_for_nobody_are_answered_ok_and_counted(tmp_path: 
         assert await wire.status(answer) == "submitted"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("spelt", ["ab1", "0AB1", "00Ab1", "2737"])
 async def test_row_12_without_a_rule_an_id_in_another_spelling_is_another_id(
     tmp_path: Path, spelt: str
