@@ -259,10 +259,8 @@ class Client:
     """The five RPCs through grpcio."""
 
     def __init__(self, target: str, *, app_id: int = 1, bearer: str | None = None) -> None:
-        options = [
-            ("grpc.enable_retries", 0),
-            ("grpc.use_local_subchannel_pool", 1),
-        ]  # a connection of its own
+        # A pool of its own is a connection of its own; grpcio would share one among equal channels.
+        options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
         self.channel = grpc.insecure_channel(target, options=options)
         self.metadata = [("authorization", f"Bearer {bearer or token(app_id)}"), ("app_id", str(app_id))]
 

@@ -100,9 +100,9 @@ def test_row_6_a_full_window_and_a_full_waiting_list_refuse_the_rest_at_once(tmp
         campaign, calls = Campaign({}), {}
 
         def call(app_id: int, name: str) -> Any:
-            key = f"{name} of {app_id}"
+            key = f"{name}-of-{app_id}"
             campaign.texts[key] = f"message {key}"
-            request = sms(app_id=app_id, transaction_id=key.replace(" ", "-"), message=campaign.texts[key])
+            request = sms(app_id=app_id, transaction_id=key, message=campaign.texts[key])
             calls[key] = call_soon(callers[app_id], request, timeout_s=120)
             return calls[key]
 
@@ -113,14 +113,14 @@ def test_row_6_a_full_window_and_a_full_waiting_list_refuse_the_rest_at_once(tmp
             held.wait_counted("link_window_in_use", 10)
             for app_id in apps:
                 for number in range(10):
-                    call(app_id, f"waiter {number}")
+                    call(app_id, f"waiter-{number}")
             held.wait_counted("link_waiting", 100)
             for number in range(10):
-                refused_within(call(1, f"excess {number}"), 0.05 * SLACK)
-            calls.pop("waiter 5 of 3").cancel()
-            del campaign.texts["waiter 5 of 3"]
+                refused_within(call(1, f"excess-{number}"), 0.05 * SLACK)
+            calls.pop("waiter-5-of-3").cancel()
+            del campaign.texts["waiter-5-of-3"]
             held.wait_counted("link_waiting", 99)
-            call(4, "late waiter")
+            call(4, "late-waiter")
             held.wait_counted("link_waiting", 100)
         finally:
             os.kill(smsc.process.pid, signal.SIGCONT)
@@ -128,7 +128,7 @@ def test_row_6_a_full_window_and_a_full_waiting_list_refuse_the_rest_at_once(tmp
         entries = held.entries()
     assert campaign.ends == {"submitted": 110, "rate_limited": 10}
     assert most_outstanding(entries) == 10
-    served = [(entry.text or "").rpartition(" of ") for entry in ledger.submits(entries)][10:]
+    served = [(entry.text or "").rpartition("-of-") for entry in ledger.submits(entries)][10:]
     turns = [int(app_id) for _, _, app_id in served]
     for begin in range(0, 90, 10):
         assert sorted(turns[begin : begin + 10]) == list(apps), "not round-robin"
