@@ -11,7 +11,7 @@ from smsproxy.smpp.codec import decode, encode
 from smsproxy.smpp.framing import Framer
 from smsproxy.smpp.pdu import Bind, BindResp, Pdu
 
-_WAIT_S = 10.0
+_WAIT_S = 30.0  # daemon and simulators start meanwhile
 
 
 class HostileSmsc:

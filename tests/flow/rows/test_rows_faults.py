@@ -151,7 +151,7 @@ def beside_a_good_link(
             HeldPool(folder, {}, tables={"links.200": a_link(hostile.port)}) as held,
             held.load(HOSTILE_S) as load,
         ):
-            assert hostile.done.wait(30)
+            assert hostile.done.wait(60)
             held.daemon.wait_count('"link_down"', len(octets))
         assert load.campaign.ends == {"submitted": len(load.campaign.texts)}
         check_held(load.campaign, held.entries())
