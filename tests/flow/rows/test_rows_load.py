@@ -31,7 +31,8 @@ SECRET_OF = "the secret of application {}, long enough for HS256"
 @pytest.mark.long
 def test_row_5_a_full_queue_pauses_the_link_and_nothing_is_tried_more_than_thrice(tmp_path: Path) -> None:
     campaign = Campaign.of(200)
-    script = {"queue_full_for_s": 1.5, "answer_delay_s": 0.002}
+    full = {"do": "error", "status": "ESME_RMSGQFUL", "at_most": 10}  # the whole first window
+    script = {"rules": [full], "answer_delay_s": 0.002}
     with running(Smsc(tmp_path / "smsc", script)) as smsc:
         config = Config(tmp_path, smsc.port, {"links.100": {"window": 10}}).write()
         with running(Daemon(config)) as daemon, Client(daemon.target) as client:
