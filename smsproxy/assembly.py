@@ -18,8 +18,10 @@ from smsproxy.rpc.options import RpcOptions
 from smsproxy.settings import LinkSettings, PolicySettings, ServerSettings, Settings
 from smsproxy.stores.base import Store
 from smsproxy.stores.memory import MemoryStore
+from smsproxy.stores.readout import Readout
 from smsproxy.stores.sqlite import SqliteStore
 from smsproxy.stores.sqlite_kv import SqliteKeyValue
+from smsproxy.stores.sqlite_readout import SqliteReadout
 
 
 def record_store(settings: Settings) -> Store:
@@ -27,6 +29,12 @@ def record_store(settings: Settings) -> Store:
     if url.path is not None:
         return SqliteStore(url.path, retention_s=settings.store.retention_s)
     return MemoryStore(retention_s=settings.store.retention_s)
+
+
+def readout(settings: Settings) -> Readout | None:
+    """The record store for reading from outside the daemon; None where it has no outside."""
+    path = settings.store.url.path
+    return None if path is None else SqliteReadout(path)
 
 
 def key_value(settings: Settings) -> KeyValue:

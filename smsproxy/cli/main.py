@@ -33,6 +33,7 @@ COMMANDS: dict[str, Entry] = {
     "send": Entry("smsproxy.cli.send", "send", "Send one message, or a campaign from a CSV file."),
     "info": Entry("smsproxy.cli.info", "info", "Tell what became of a message."),
     "probe": Entry("smsproxy.cli.probe", "probe", "Tell whether a link or pool can submit now."),
+    "store": Entry("smsproxy.cli.store", "store", "Check or export the record store."),
     "smsc": Entry("smsproxy.cli.smsc", "smsc", "Run a local SMSC simulator."),
 }
 

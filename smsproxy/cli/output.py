@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-_GOOD = frozenset({"submitted", "DELIVERED", "bound"})
+_GOOD = frozenset({"submitted", "DELIVERED", "bound", "sound"})
 _OPEN = frozenset({"submitting", "unknown"})
 
 

@@ -1,9 +1,12 @@
-"""Reading records back out of the SQLite store, for SmsInfo and for repeats. In the store's thread."""
+"""Reading records back out of the SQLite store, for SmsInfo and for repeats. In the store's thread.
+
+`record_of` makes the record of its rows; `sqlite_readout.py` uses it, too.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from smsproxy.domain.record import MessageRecord, SegmentRecord, SegmentState
 from smsproxy.stores.base import ReceiptMode
@@ -19,13 +22,19 @@ _FIND_SEGMENTS = "SELECT row, state, smsc_id, reason, updated_at FROM segments W
 def find(connection: sqlite3.Connection, message_ids: Sequence[bytes]) -> list[MessageRecord | None]:
     """A record for each id, in order; one of its own for an id that is asked twice."""
     rows = {row[0]: row for row in select(connection, _FIND_MESSAGES, [(one,) for one in message_ids])}
-    return [_record(connection, rows[one]) if one in rows else None for one in message_ids]
+    return [_find(connection, rows[one]) if one in rows else None for one in message_ids]
 
 
-def _record(connection: sqlite3.Connection, message: Row) -> MessageRecord:
+def _find(connection: sqlite3.Connection, message: Row) -> MessageRecord:
+    row, count = message[1], message[6]
+    return record_of(message, connection.execute(_FIND_SEGMENTS, (row, row + count - 1)).fetchall())
+
+
+def record_of(message: Row, stored: Iterable[Row]) -> MessageRecord:
+    """The record of a row of `messages` (the columns of _FIND_MESSAGES) and its rows of `segments` (those of
+    _FIND_SEGMENTS). A segment without a row has no result yet."""
     message_id, row, app_id, link_id, transaction_id, task_id, count, receipts, created_at = message
     segments = [SegmentRecord(SegmentState.SUBMITTING, updated_at=created_at) for _ in range(count)]
-    stored = connection.execute(_FIND_SEGMENTS, (row, row + count - 1)).fetchall()
     for segment_row, state, smsc_id, reason, updated_at in stored:
         segments[segment_row - row] = SegmentRecord(
             SegmentState(state), smsc_id or "", reason or "", updated_at

@@ -49,19 +49,27 @@ CREATE TABLE parked (
 ) WITHOUT ROWID;
 """
 _NAMES = {"meta", "accounts", "messages", "segments", "parked"}
-_ROWS_OF_A_LIFE = 1 << 40
+ROWS_OF_A_LIFE = 1 << 40
 """Row numbers of one life of the daemon: a million a second for twelve days; 8 million lives fit."""
 
 
 def prepare(connection: sqlite3.Connection) -> None:
     """Create the schema in an empty file, or check that it is ours. Raises sqlite3.DatabaseError."""
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if not tables:
+    if not _tables(connection):
         for statement in _TABLES.split(";"):
             connection.execute(statement)
         write_meta(connection, "schema_version", SCHEMA_VERSION)
-        return
-    if not tables >= _NAMES:
+    verify(connection)
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    return {name for (name,) in found}
+
+
+def verify(connection: sqlite3.Connection) -> None:
+    """Raises sqlite3.DatabaseError when the file is not a store of this release."""
+    if not _tables(connection) >= _NAMES:
         raise sqlite3.DatabaseError("not a smsproxy store (other tables are in it)")
     version = read_meta(connection, "schema_version")
     if version != SCHEMA_VERSION:
@@ -72,7 +80,7 @@ def begin_life(connection: sqlite3.Connection) -> int:
     """Count this opening; returns the first row number of this life, above every number given before."""
     life = read_meta(connection, "life") + 1
     write_meta(connection, "life", life)
-    return life * _ROWS_OF_A_LIFE
+    return life * ROWS_OF_A_LIFE
 
 
 def read_meta(connection: sqlite3.Connection, key: str) -> int:
