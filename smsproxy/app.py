@@ -29,6 +29,7 @@ from smsproxy.pipeline.pipeline import Pipeline
 from smsproxy.policy import blacklist
 from smsproxy.rpc.server import RpcServer
 from smsproxy.settings import Settings
+from smsproxy.stores.base import Health
 from smsproxy.stores.sqlite_kv import SqliteKeyValue
 from smsproxy.text.segmentation import TextOptions
 
@@ -213,7 +214,10 @@ class _State:
 
     @property
     def reason(self) -> str:
-        return "draining" if self._app.stopping else "starting"
+        if self._app.stopping:
+            return "draining"
+        away = self._app.core.store_away
+        return f"store away: {away}" if self._app.core.started and away else "starting"
 
     def links(self) -> Mapping[int, bool]:
         return {link_id: link.bound for link_id, link in self._app.links.directory.links.items()}
@@ -223,6 +227,8 @@ class _State:
         yield from metrics.message_metrics(app.pipeline)
         yield from metrics.link_metrics(app.links.directory.links.values())
         yield from metrics.store_metrics(app.store.counters)
+        if isinstance(app.store, Health):
+            yield from metrics.outage_metrics(app.store)
         yield from metrics.policy_metrics(app.policy)
         yield from metrics.limit_metrics(app.limits)
         yield from metrics.auth_metrics(app.authenticator)

@@ -18,7 +18,7 @@ class HttpState(Protocol):
 
     @property
     def reason(self) -> str:
-        """Why not ready, in a word: ``starting``, ``draining``. Only asked when `ready` is false."""
+        """Why not ready: ``starting``, ``draining``, ``store away: ...``. Only asked when not `ready`."""
         ...
 
     def links(self) -> Mapping[int, bool]:

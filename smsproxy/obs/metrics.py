@@ -71,6 +71,17 @@ class PipelineView(Protocol):
     def counters(self) -> Items: ...
 
 
+class OutageView(Protocol):
+    """A store that can be away (stores.base.Health)."""
+
+    @property
+    def away(self) -> str: ...
+    @property
+    def outages(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+
+
 class Verdicts(Protocol):
     """Counts by (strategy, verdict)."""
 
@@ -219,6 +230,15 @@ def store_metrics(counters: Items) -> Iterator[Metric]:
     """The record store's own counts; one that is new to this table is shown under its own name."""
     for name, value in counters.items():
         yield _counter(f"{name}_total", _STORE_COUNTERS.get(name, f"Counter {name} of the store."), value)
+
+
+def outage_metrics(store: OutageView) -> Iterator[Metric]:
+    """Whether the record store takes new messages."""
+    yield _gauge("store_away", "1 while the record store takes no new messages.", float(bool(store.away)))
+    yield _counter("store_outages_total", "How often the record store went away.", store.outages)
+    yield _counter(
+        "store_calls_refused_total", "Calls told without a try that the record store is away.", store.refused
+    )
 
 
 def policy_metrics(policy: PolicyView) -> Iterator[Metric]:

@@ -16,7 +16,7 @@ from smsproxy.pipeline.base import Routes
 from smsproxy.pipeline.measure import measure
 from smsproxy.pipeline.pipeline import Pipeline
 from smsproxy.pipeline.ports import Lane, TextMeasure, Ticket
-from smsproxy.stores.base import Store
+from smsproxy.stores.base import Health, Store
 from smsproxy.text.segmentation import TextOptions
 
 
@@ -47,7 +47,12 @@ class Core:
 
     @property
     def ready(self) -> bool:
-        return self.started and not self._pipeline.draining
+        return self.started and not self._pipeline.draining and not self.store_away
+
+    @property
+    def store_away(self) -> str:
+        """Why the record store takes no new message now, in words; empty while it does."""
+        return self._store.away if isinstance(self._store, Health) else ""
 
     @property
     def stream_room(self) -> int:

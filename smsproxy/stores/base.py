@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from smsproxy.domain.receipt import Receipt
 from smsproxy.domain.record import MessageRecord, SegmentState
@@ -99,6 +99,26 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Flush and close. No method may be called after."""
+        ...
+
+
+@runtime_checkable
+class Health(Protocol):
+    """What a store tells of its outages, where it can have some. Plain reads, at any time."""
+
+    @property
+    def away(self) -> str:
+        """Why new messages are refused now, in words; empty while they are taken."""
+        ...
+
+    @property
+    def outages(self) -> int:
+        """How often it went away."""
+        ...
+
+    @property
+    def refused(self) -> int:
+        """Calls told at once, or soon, that it is away; none of them was tried."""
         ...
 
 

@@ -38,6 +38,21 @@ class SqliteStore:
     def __repr__(self) -> str:
         return f"<SqliteStore open_intents={len(self._open)} {self.thread!r}>"
 
+    @property
+    def away(self) -> str:
+        """See base.Health."""
+        return self.thread.gate.away
+
+    @property
+    def outages(self) -> int:
+        """See base.Health."""
+        return self.thread.gate.outages
+
+    @property
+    def refused(self) -> int:
+        """See base.Health."""
+        return self.thread.gate.refused
+
     async def open(self) -> None:
         await self.thread.open()
         self._next_row = self._low_water = self._tables.first_row
@@ -49,10 +64,13 @@ class SqliteStore:
     async def create(self, intents: Sequence[Intent]) -> list[bool]:
         if not intents:
             return []
+        self.thread.gate.check()
         rows = [self._row(intent) for intent in intents]
         replaces = [intent.replaces for intent in intents]
         try:
-            created = await self.thread.run(lambda file: self._tables.create(file, rows, replaces))
+            created = await self.thread.run(
+                lambda file: self._tables.create(file, rows, replaces), urgent=True
+            )
         except StoreUnavailableError:
             for row in rows:
                 self._open.drop(row[0])
@@ -98,7 +116,7 @@ class SqliteStore:
         self._count(await self.thread.run(lambda file: self._tables.receive(file, receipts)))
 
     async def find(self, message_ids: Sequence[bytes]) -> list[MessageRecord | None]:
-        return await self.thread.run(lambda file: sqlite_lookup.find(file, message_ids))
+        return await self.thread.run(lambda file: sqlite_lookup.find(file, message_ids), urgent=True)
 
     async def sweep(self, now: float) -> int:
         await self._mark()

@@ -68,7 +68,8 @@ class SqliteKeyValue:
             )
             return work(SqliteTransaction(connection, now))
 
-        return await self.thread.run(run)
+        self.thread.gate.check()
+        return await self.thread.run(run, urgent=True)
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -81,6 +81,21 @@ async def test_no_receipt_is_held_for_more_than_five_seconds_not_even_behind_oth
 
 
 @in_fake_time
+async def test_a_store_that_does_not_answer_holds_no_receipt_for_more_than_five_seconds() -> None:
+    bench, box = Bench(), AnswerBox()
+    bench.store.hook = slow(60.0, "receive")
+    bench.pipeline.received([box.delivery("a", DELIVERED)])
+    await asyncio.sleep(0.1)
+    bench.pipeline.received([box.delivery("b", DELIVERED)])
+    await asyncio.sleep(5.0)
+    assert box.answers == [("a", False)]
+    bench.store.hook = at_once
+    await asyncio.sleep(0.3)
+    assert box.answers[1:] in ([("b", True)], [("b", False)])
+    bench.assert_at_rest()
+
+
+@in_fake_time
 async def test_too_many_waiting_receipts_are_sent_back_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver, "_WAITING_MAX", 2)
     bench, box = Bench(), AnswerBox()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import resource
@@ -28,8 +29,9 @@ from contract.store.store_kit import (
     states,
 )
 
+from smsproxy.aio.wait import settled
 from smsproxy.domain.errors import StoreUnavailableError
-from smsproxy.stores import sqlite_thread
+from smsproxy.stores import sqlite_gate, sqlite_thread
 from smsproxy.stores.sqlite import SqliteStore
 from smsproxy.stores.sqlite_kv import SqliteKeyValue
 
@@ -226,6 +228,8 @@ async def test_a_fault_while_it_runs_is_told_and_is_over_when_it_is_over(words: 
                 assert str(caught.value) == f"{path}: {words}"
             with pytest.raises(StoreUnavailableError):
                 await store.sweep(NOW + RETENTION_S + 1)
+            await asyncio.sleep(3 * sqlite_gate.PROBE_S)
+            assert store.away == words, "a probe took it for writable"
         assert store.counters == before
         assert (await states(store, first), await states(store, second)) == ([SUBMITTED], [SUBMITTING] * 2)
         assert repr(store).startswith("<SqliteStore open_intents=1 ")
@@ -256,6 +260,7 @@ async def test_a_policy_file_on_a_full_disk_applies_nothing_and_recovers(tmp_pat
     await kv.transact(lambda transaction: transaction.put(b"a", b"1", 9e9))
     with disk_full(tmp_path / "p.db"), pytest.raises(StoreUnavailableError, match="disk I/O error"):
         await kv.transact(lambda transaction: transaction.put(b"a", b"x" * 100_000, 9e9))
+    assert await settled(lambda: not kv.thread.gate.away, timeout_s=5)
     assert await kv.transact(lambda transaction: transaction.get(b"a")) == b"1"
     await kv.transact(lambda transaction: transaction.put(b"a", b"2", 9e9))
     await kv.close()
