@@ -116,6 +116,7 @@ class SqliteStore:
         self._count(await self.thread.run(lambda file: self._tables.receive(file, receipts)))
 
     async def find(self, message_ids: Sequence[bytes]) -> list[MessageRecord | None]:
+        self.thread.gate.check(reading=True)
         return await self.thread.run(lambda file: sqlite_lookup.find(file, message_ids), urgent=True)
 
     async def sweep(self, now: float) -> int:

@@ -26,6 +26,8 @@ STALL_S = 1.0
 """A commit is milliseconds, tens on a slow disk; a busy host's hiccups are below this."""
 PROBE_S = 0.1
 """How soon the return is noticed; one small write, so not much oftener."""
+_LOCKED = "database is locked"  # SQLite's own words
+_SILENT = "the disk does not answer"
 
 
 class Job(NamedTuple):
@@ -75,9 +77,12 @@ class Gate:
             self._looking = self._loop.call_later(PATIENCE_S, self._look)
         return future
 
-    def check(self) -> None:
-        """For what need not be tried while the store is away. Raises StoreUnavailableError."""
-        if self.away:
+    def check(self, *, reading: bool = False) -> None:
+        """For what need not be tried while the store is away. Raises StoreUnavailableError.
+
+        Only where nothing gets through at all that is true of `reading`, too: a full disk can be read.
+        """
+        if self.away and (not reading or self.away in (_LOCKED, _SILENT)):
             self.refused += 1
             raise StoreUnavailableError(f"{self._path}: {self.away}")
 
@@ -118,7 +123,7 @@ class Gate:
         waiting = self.take()  # each is either here or with the writer, never in both hands
         late = [job for job in waiting if job.urgent and now - job.at >= patience_s]
         if late:
-            self.went_away("database is locked" if self.blocked else "the disk does not answer")
+            self.went_away(_LOCKED if self.blocked else _SILENT)
             self._refuse(late)
             waiting = [job for job in waiting if not (job.urgent and now - job.at >= patience_s)]
         self._jobs.extendleft(reversed(waiting))

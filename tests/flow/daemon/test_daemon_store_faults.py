@@ -152,6 +152,7 @@ def test_what_hangs_on_a_locked_store_is_held_sent_back_and_settled_when_it_retu
             time.sleep(LONG_S)  # the fault is its length: more than a receipt is held
             wait_metric(tmp_path, "store_away 1.0")
             took = refusals(client, 20, "away")
+        wait_ready(tmp_path, "ready")
         for answer in answers:
             client.wait_status(answer.message_id, "DELIVERED")
         entries = smsc.entries()

@@ -231,6 +231,7 @@ async def test_a_fault_while_it_runs_is_told_and_is_over_when_it_is_over(words: 
             await asyncio.sleep(3 * sqlite_gate.PROBE_S)
             assert store.away == words, "a probe took it for writable"
         assert store.counters == before
+        assert await settled(lambda: not store.away, timeout_s=5)
         assert (await states(store, first), await states(store, second)) == ([SUBMITTED], [SUBMITTING] * 2)
         assert repr(store).startswith("<SqliteStore open_intents=1 ")
 

@@ -57,7 +57,9 @@ async def test_a_new_message_does_not_wait_for_a_foreign_writer_and_the_next_not
         waiting = store.thread.gate.waiting
         assert await refused(store, 51) == "database is locked"
         assert store.thread.gate.waiting <= waiting + 1, "a probe at most, not the message"
-        assert (store.away, store.outages, store.refused) == ("database is locked", 1, 2)
+        with pytest.raises(StoreUnavailableError, match="database is locked"):
+            await store.find([b"x" * 16])
+        assert (store.away, store.outages, store.refused) == ("database is locked", 1, 3)
     assert await back(store)
     await created(store, an_intent(50), an_intent(51))
 
