@@ -92,9 +92,13 @@ def rpc_options(server: ServerSettings) -> RpcOptions:
         stream_reorder_max=server.stream_reorder_max,
         max_message_bytes=server.max_message_bytes,
         default_deadline_s=server.default_deadline_s,
-        first_byte_s=server.first_byte_s,
         max_connections=server.max_connections,
         max_connections_per_address=server.max_connections_per_address,
+        max_resets_per_10s=server.max_resets_per_10s,
+        first_byte_s=server.first_byte_s,
+        message_s=server.message_s,
+        idle_s=server.idle_s,
+        max_age_s=server.max_age_s,
         reuse_port=server.reuse_port,
     )
 

@@ -273,12 +273,22 @@ def auth_metrics(auth: AuthView) -> Iterator[Metric]:
     yield _counters("tokens_refused_total", "Tokens refused.", "reason", auth.refused.items())
 
 
+_RPC_FAMILIES = {
+    "streams_by_status": ("grpc_calls_ended_total", "gRPC calls by status.", "status"),
+    "connections_ended_by": (
+        "grpc_connections_ended_total",
+        "Connections that we ended, by cause: a flood, or lost patience.",
+        "cause",
+    ),
+}
+
+
 def rpc_metrics(counters: Mapping[str, int | Mapping[str, int]]) -> Iterator[Metric]:
     """The gRPC edge (rpc.options.RpcCounters.as_dict): a name in ``_total`` counts, another is a state."""
     for name, value in counters.items():
         text = f"gRPC edge: {name.removesuffix('_total').replace('_', ' ')}."
         if isinstance(value, Mapping):
-            yield _counters("grpc_calls_ended_total", "gRPC calls by status.", "status", value.items())
+            yield _counters(*_RPC_FAMILIES[name], value.items())
         elif name.endswith("_total"):
             yield _counter(f"grpc_{name}", text, value)
         else:

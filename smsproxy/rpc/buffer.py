@@ -31,7 +31,7 @@ class MessageBuffer:
     """
 
     __slots__ = ("_eof", "_fault", "_interrupted", "_max_message", "_messages", "_need", "_partial",
-                 "_released", "_waiter", "oversized")  # fmt: skip
+                 "_released", "_waiter", "begun", "oversized")  # fmt: skip
 
     def __init__(self, max_message_bytes: int, released: Callable[[int], None]) -> None:
         self._max_message = max_message_bytes
@@ -43,6 +43,8 @@ class MessageBuffer:
         self._eof = False
         self._interrupted = False
         self._waiter: asyncio.Future[None] | None = None
+        self.begun = 0
+        """Messages of which a part came before the rest: tells one unfinished message from the next."""
         self.oversized = 0
 
     def __repr__(self) -> str:
@@ -52,6 +54,14 @@ class MessageBuffer:
     def readable(self) -> bool:
         """True when `read_batch` would not wait."""
         return bool(self._messages) or self._ended
+
+    @property
+    def unfinished(self) -> int:
+        """`begun` while a message is half here and none waits to be taken, else 0.
+
+        With messages still here it may be our own window that keeps the rest back.
+        """
+        return self.begun if self._partial and not self.readable else 0
 
     @property
     def _ended(self) -> bool:
@@ -90,6 +100,7 @@ class MessageBuffer:
         if at < end:
             self._partial += data[at:]
             self._need = need
+            self.begun += 1
 
     def _refuse(self, flag: int, size: int, dropped: int) -> None:
         if flag == 1:
@@ -107,6 +118,14 @@ class MessageBuffer:
             self._fault = RefusalError(Status.INVALID_ARGUMENT, CUT)
         self._eof = True
         self._wake()
+
+    def refuse(self, refusal: RefusalError) -> None:
+        """Readers get this once the messages before are taken; what comes is dropped."""
+        if not self._ended:
+            self._fault = refusal
+            self._released(len(self._partial))
+            self._partial.clear()
+            self._wake()
 
     def interrupt(self) -> None:
         """Readers get no more (drain): what is here stays untaken, what comes is dropped."""

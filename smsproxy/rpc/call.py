@@ -28,6 +28,7 @@ CONTENT_TYPE = "application/grpc+proto"
 _OPENING = [(":status", "200"), ("content-type", CONTENT_TYPE)]
 
 LINGER_S = 0.05
+NOT_YET = "the message did not arrive within {:g} s"
 DRAIN_MESSAGE_S = 0.5
 """How long a drain waits for the message of a call that was opened without one."""
 
@@ -106,6 +107,23 @@ class Call(server.Stream[Any, Any]):
     def _give_up_message(self) -> None:
         if not self.taken and not self.ended:
             self.buffer.interrupt()
+
+    @property
+    def long(self) -> bool:
+        """May go on for hours, as streams in either direction do."""
+        return bool(self._cardinality.client_streaming or self._cardinality.server_streaming)
+
+    @property
+    def unfinished(self) -> int:
+        """See watch.Unfinished. A call's one message counts from its opening, a stream's once begun."""
+        waits_for_first = not (self.taken or self.ended or self._cardinality.client_streaming)
+        return self.buffer.unfinished or int(waits_for_first and not self.buffer.readable)
+
+    def give_up_message(self) -> None:
+        """See watch.Unfinished."""
+        message_s = self._stream.connection.options.message_s
+        self._stream.connection.counters.messages_unfinished_total += 1
+        self.buffer.refuse(RefusalError(Status.DEADLINE_EXCEEDED, NOT_YET.format(message_s)))
 
     async def linger(self) -> None:
         """Before a refusal at the opening of a stream: let the caller's first message come, briefly.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from smsproxy.rpc.guard import GuardedHandler
 
 FAREWELL_PING = b"farewell"
+KEEPALIVE_PING = b"stillher"
 
 
 class GuardedEvents(protocol.EventsProcessor):
@@ -54,6 +55,8 @@ class GuardedEvents(protocol.EventsProcessor):
         self._idle = idle
         self._ponged = ponged
         self._gone = gone
+        self.begun = False
+        """The peer's preface and first SETTINGS came: it speaks HTTP/2."""
 
     def process(self, event: Event) -> None:
         """Unknown frame types are ignored (RFC 9113 §5.5); grpclib would drop the connection."""
@@ -97,6 +100,12 @@ class GuardedEvents(protocol.EventsProcessor):
             stream.padded(length - len(data))
         stream.buffer.add(data)
 
+    def terminate(self, stream_id: int) -> None:
+        """A stream that we reset: its call is over, as if its caller had left."""
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            self.handler.cancel(stream)
+
     def process_window_updated(self, event: WindowUpdated) -> None:
         if event.stream_id:
             stream = self.streams.get(event.stream_id)
@@ -106,6 +115,7 @@ class GuardedEvents(protocol.EventsProcessor):
             self.writable()
 
     def process_remote_settings_changed(self, event: RemoteSettingsChanged) -> None:
+        self.begun = True
         if SettingCodes.INITIAL_WINDOW_SIZE in (event.changed_settings or {}):
             self.writable()
 

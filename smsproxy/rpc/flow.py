@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from grpclib import protocol
@@ -20,9 +20,17 @@ from grpclib.utils import Wrapper
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
+from hpack import Decoder, HeaderTuple
 
 from smsproxy.rpc.buffer import MessageBuffer
 from smsproxy.rpc.options import RpcCounters, RpcOptions
+
+
+class GuardedDecoder(Decoder):
+    """HPACK without content-length. gRPC has no use for it; h2 ends the whole connection over a wrong one."""
+
+    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
+        return [header for header in super().decode(data, raw) if header[0] != b"content-length"]
 
 
 class GuardedH2(H2Connection):
@@ -41,6 +49,7 @@ class GuardedH2(H2Connection):
                 SettingCodes.INITIAL_WINDOW_SIZE: options.stream_window_bytes,
             },
         )
+        self.decoder = GuardedDecoder()
         self.decoder.max_header_list_size = options.max_header_list_bytes
 
     @property
@@ -72,6 +81,8 @@ class GuardedConnection(protocol.Connection):
         self.held = 0
         self.ended = False
         """The GOAWAY is written: nothing more may be said, though the socket stays a moment (`http2`)."""
+        self.data_frames = 0
+        """DATA frames sent: what a peer may answer with WINDOW_UPDATE and PING (`budgets`)."""
         self._owed = 0
         self._refill = options.connection_window_bytes // 4
 
@@ -94,6 +105,15 @@ class GuardedConnection(protocol.Connection):
         """`size` of the held bytes are done with."""
         self.held -= size
         self._settle()
+
+    @property
+    def starved(self) -> bool:
+        """Our own window keeps the peer from sending: what is unfinished is not its fault."""
+        return self.held > self.options.max_held_bytes
+
+    def data_send_process(self) -> None:
+        self.data_frames += 1
+        super().data_send_process()
 
     def _settle(self) -> None:
         if self._owed >= self._refill and self.held <= self.options.max_held_bytes and not self.is_closing():

@@ -22,6 +22,7 @@ from smsproxy.rpc.dispatch import Dispatcher
 from smsproxy.rpc.flow import GuardedStream
 from smsproxy.rpc.http2 import GuardedProtocol
 from smsproxy.rpc.options import RpcCounters, RpcOptions
+from smsproxy.rpc.sweep import Sweeper
 
 if TYPE_CHECKING:
     from grpclib._typing import IServable
@@ -42,6 +43,9 @@ class GuardedHandler(server.Handler):
         self._running: dict[GuardedStream, asyncio.Task[None]] = {}
         self._calls: dict[GuardedStream, Call] = {}
         self._draining = False
+        self.bears_limit_0 = True
+        """A limit of no streams makes its new calls wait, and they go on elsewhere when we close. Callers on
+        grpclib wait for ever, so their connections retire in a quiet moment only."""
 
     def accept(self, stream: protocol.Stream, headers: Any, release_stream: Callable[[], Any]) -> None:
         guarded = cast(GuardedStream, stream)
@@ -52,8 +56,14 @@ class GuardedHandler(server.Handler):
         # A callback, not a `finally` in the task: one that is cancelled before its first step runs nothing.
         task.add_done_callback(lambda done: self._ended(guarded, done, release_stream))
 
+    @property
+    def calls(self) -> Collection[Call]:
+        """Those under way."""
+        return self._calls.values()
+
     def _opened(self, stream: GuardedStream, call: Call) -> None:
         self._calls[stream] = call
+        self.bears_limit_0 = self.bears_limit_0 and "grpclib" not in (call.user_agent or "")
         if self._draining:
             call.drain()
 
@@ -118,6 +128,7 @@ class GuardedServer(server.Server):
         self._by_address: Counter[str] = Counter()
         self._draining = False
         self._gone = asyncio.Event()
+        self._sweeper = Sweeper(self._protocols, options, counters)
 
     def __repr__(self) -> str:
         state = "draining" if self._draining else "open"
@@ -150,6 +161,7 @@ class GuardedServer(server.Server):
         self._by_address[connection.address] += 1
         self.counters.connections_total += 1
         self.counters.connections = len(self._protocols)
+        self._sweeper.wake()
         return True
 
     def left(self, connection: GuardedProtocol) -> bool:

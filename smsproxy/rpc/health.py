@@ -57,7 +57,7 @@ class HealthService(HealthBase):
 
     async def _watch(self, call: Call) -> None:
         """Tell the status now and at every change. Raises RefusalError when the server drains."""
-        request = await self._first_message(call)
+        request = await call.recv_message()
         drained = asyncio.Event()
         call.on_drain = drained.set
         told: ServingStatus.ValueType | None = None
@@ -73,14 +73,6 @@ class HealthService(HealthBase):
                     await drained.wait()
             except TimeoutError:
                 continue
-
-    async def _first_message(self, call: Call) -> HealthCheckRequest:
-        """A watch that never says what it watches would hold one of `max_health_watches` for ever."""
-        try:
-            async with asyncio.timeout(self._options.first_byte_s):
-                return cast(HealthCheckRequest, await call.recv_message())
-        except TimeoutError:
-            raise RefusalError(Status.DEADLINE_EXCEEDED, "no message") from None
 
     def status_of(self, service: str) -> ServingStatus.ValueType:
         """SERVICE_UNKNOWN for a name that is neither ours nor a link's."""

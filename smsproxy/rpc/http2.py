@@ -1,14 +1,16 @@
 """The HTTP/2 side of the guarded server: frames in, events out, one object per connection.
 
-h2 decides everything but one thing. DATA without padding or flags, on an open stream, is nine bytes of header
-and the payload; h2 and grpclib spend 15 µs on it, and a campaign is made of nothing else. Such frames go
-straight to the stream's message buffer, with h2's windows kept true. All others pass through h2 one by one,
-so a frame that announces too much is refused at its header.
+h2 decides all but one thing. DATA without padding or flags, on an open stream, is nine bytes of header and
+the payload; h2 and grpclib spend 15 µs on it, and a campaign is made of nothing else. Such frames go straight
+to the stream's message buffer, with h2's windows kept true. All others pass the fence and then h2, one by
+one, so a frame that announces too much is refused at its header.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import socket
 from struct import Struct
 from typing import TYPE_CHECKING, cast
@@ -20,10 +22,13 @@ from h2.errors import ErrorCodes
 from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.stream import StreamState
 
+from smsproxy.rpc.budgets import FloodError
 from smsproxy.rpc.events import GuardedEvents
 from smsproxy.rpc.farewell import Farewell
+from smsproxy.rpc.fence import CONTINUATION, DATA, HEADER_BYTES, HEADERS, Fence
 from smsproxy.rpc.flow import GuardedConnection, GuardedH2
 from smsproxy.rpc.status import internal_error
+from smsproxy.rpc.watch import ConnectionWatch, Verdict
 
 if TYPE_CHECKING:
     from smsproxy.rpc.guard import GuardedHandler, GuardedServer
@@ -31,10 +36,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("smsproxy.rpc")
 
 PREFACE_BYTES = 24
-HEADER_BYTES = 9
 _header = Struct(">HBBBI").unpack_from
-_DATA, _HEADERS, _CONTINUATION = 0x0, 0x1, 0x9
-_END_HEADERS = 0x4
 _STREAM_ID = 0x7FFFFFFF
 
 GOAWAY_S = 0.25
@@ -55,7 +57,8 @@ class GuardedProtocol(protocol.H2Protocol):
         self.address = ""
         self._preface_left = PREFACE_BYTES
         self._tail = b""
-        self._in_headers = False
+        self._reads = 0
+        self._half_frame = 0
         self._farewell: Farewell | None = None
         self._closing: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
@@ -88,14 +91,24 @@ class GuardedProtocol(protocol.H2Protocol):
             ponged=self._ponged,
             gone=lambda: self._close("caller said GOAWAY"),
         )
+        self.fence = Fence(options, self.processor.streams, self._reset, lambda: self.connection.data_frames)
+        now = asyncio.get_running_loop().time()
+        self.watch = ConnectionWatch(options, now, random.random())  # noqa: S311 - spreads, hides nothing
         self.connection.flush()
         self.connection.initialize()
 
     def data_received(self, data: bytes) -> None:
         if self.closed:
             return
+        self._reads += 1
+        before = len(self._tail)
         try:
-            self._tail = self._split(self._tail + data if self._tail else data)
+            self._tail = self._split(self._tail + data if before else data)
+            if self._tail and (not before or len(self._tail) < before + len(data)):
+                self._half_frame += 1
+        except FloodError as error:
+            self.server.counters.count_end(error.flood)
+            self._end(error.error_code)
         except ProtocolError as error:
             self.server.counters.protocol_errors_total += 1
             log.debug("rpc_protocol_error", error=str(error))
@@ -123,15 +136,21 @@ class GuardedProtocol(protocol.H2Protocol):
                 raise FrameTooLargeError(f"frame of {stop - at - HEADER_BYTES} bytes")
             if stop > end:
                 break
-            if kind == _DATA and not flags and self._plain_data(stream_id, data[at + HEADER_BYTES : stop]):
+            if kind == DATA and not flags and self._plain_data(stream_id, data[at + HEADER_BYTES : stop]):
                 plain += stop - at - HEADER_BYTES
             else:
                 plain = self._count_plain(plain)
-                self._through_h2(data[at:stop])
-                self._follow_headers(kind, flags)
+                self._other_frame(kind, flags, stream_id & _STREAM_ID, data[at:stop])
             at = stop
         self._count_plain(plain)
         return data[at:]
+
+    def _other_frame(self, kind: int, flags: int, stream_id: int, frame: bytes) -> None:
+        frame = self.fence.screen(kind, flags, stream_id, frame)
+        if frame:
+            self._through_h2(frame)
+            if kind in (HEADERS, CONTINUATION):
+                self.fence.fed(flags)
 
     def _plain_data(self, stream_id: int, payload: bytes) -> bool:
         """Hand the payload of a plain DATA frame to its stream; False when h2 must see the frame."""
@@ -141,11 +160,12 @@ class GuardedProtocol(protocol.H2Protocol):
         if (
             stream is None
             or state is None
-            or self._in_headers
+            or self.fence.in_headers
             or state.state_machine.state is not StreamState.OPEN
-            or state._expected_content_length is not None
         ):
             return False
+        if not payload:
+            self.fence.empty_data()
         state._inbound_window_manager.window_consumed(len(payload))
         stream.buffer.add(payload)
         return True
@@ -157,10 +177,12 @@ class GuardedProtocol(protocol.H2Protocol):
             self.connection.received(size)
         return 0
 
-    def _follow_headers(self, kind: int, flags: int) -> None:
-        """While a header block is open, h2 must see every frame (RFC 9113 §6.10)."""
-        if kind in (_HEADERS, _CONTINUATION):
-            self._in_headers = not flags & _END_HEADERS
+    def _reset(self, stream_id: int) -> None:
+        """End one stream for a fault of its peer; nobody else notices."""
+        self.server.counters.stream_faults_total += 1
+        with contextlib.suppress(ProtocolError):  # closed, or never open
+            self.connection.h2.reset_stream(stream_id, ErrorCodes.PROTOCOL_ERROR)
+        self.processor.terminate(stream_id)
 
     def _through_h2(self, frame: bytes) -> None:
         for event in self.connection.feed(frame):
@@ -176,15 +198,34 @@ class GuardedProtocol(protocol.H2Protocol):
         if self.server.left(self):
             self._close("connection lost")
 
+    def verdict(self, now: float) -> Verdict:
+        """Whether the connection tries our patience."""
+        return self.watch.look(
+            now,
+            reads=self._reads,
+            frame=-self.fence.blocks if self.fence.in_headers else self._half_frame if self._tail else 0,
+            begun=self.processor.begun,
+            opened=self.connection.streams_started,
+            open_calls=len(self.processor.streams),
+            long_calls=any(call.long for call in self.handler.calls),
+        )
+
     def drain(self) -> None:
         """No new streams; goodbye when the last one is over (`farewell`)."""
-        self._farewell = Farewell(self.connection, lambda: not self.processor.streams, self._goodbye)
         self.handler.drain()
+        self.say_farewell()
+
+    def say_farewell(self) -> bool:
+        """Take no new streams, say goodbye when the last one is over. False when that has begun already."""
+        if self._farewell is not None:
+            return False
+        self._farewell = Farewell(self.connection, lambda: not self.processor.streams, self.goodbye)
         self._farewell.begin()
+        return True
 
     def cut(self) -> None:
         """Close now. What the peer does not read at once it never gets."""
-        self._goodbye()
+        self.goodbye()
         self._close("connection cut")
 
     def _check_farewell(self) -> None:
@@ -195,7 +236,8 @@ class GuardedProtocol(protocol.H2Protocol):
         if self._farewell is not None and not self.closed:
             self._farewell.ponged()
 
-    def _goodbye(self) -> None:
+    def goodbye(self) -> None:
+        """GOAWAY and close, now."""
         self._end(ErrorCodes.NO_ERROR)
 
     def _end(self, error: ErrorCodes) -> None:

@@ -18,8 +18,6 @@ class RpcOptions:
     max_message_bytes: int = 64 * KIB
     default_deadline_s: float = 30.0
     """For unary calls without grpc-timeout."""
-    first_byte_s: float = 5.0
-    """For the one message of a health Watch, which has no deadline of its own."""
     max_connections: int = 512
     max_connections_per_address: int = 64
     max_streams_per_connection: int = 100
@@ -30,12 +28,29 @@ class RpcOptions:
     """Received and not yet taken by a handler, over all streams of a connection: past it the connection's own
     window is not refilled. Below it a slowed campaign does not stop the calls beside it."""
     max_health_watches: int = 1000
+    max_resets_per_10s: int = 200
+    """That are also over half of the streams opened: `budgets`."""
+    first_byte_s: float = 5.0
+    """For the TLS handshake, and then for the preface and the first SETTINGS."""
+    message_s: float = 10.0
+    idle_s: float = 300.0
+    max_age_s: float = 3600.0
+    ping_interval_s: float = 10.0
+    """PINGs closer together, with nothing sent between, are strikes. gRPC's clients may not go below it."""
+    keepalive_s: float = 60.0
+    keepalive_timeout_s: float = 20.0
+    """gRPC's own default for the answer to a keepalive PING."""
     reuse_port: bool = False
 
     @property
     def stream_window_bytes(self) -> int:
         """At least two of the largest message: a window smaller than a message would never let it in."""
         return max(self.stream_receive_window, 2 * (self.max_message_bytes + 5))
+
+    @property
+    def max_header_block_bytes(self) -> int:
+        """Encoded header blocks, CONTINUATION included. HPACK makes lists shorter, never this much longer."""
+        return 4 * self.max_header_list_bytes
 
     @property
     def connection_window_bytes(self) -> int:
@@ -70,11 +85,21 @@ class RpcCounters:
     reorder_full_total: int = 0
     """A stream stopped reading at stream_reorder_max."""
     watches_refused_total: int = 0
+    messages_unfinished_total: int = 0
+    """Did not arrive within message_s."""
+    connections_ended_by: dict[str, int] = field(default_factory=dict)
+    """Why we ended connections: a flood (`budgets.Flood`) or lost patience (`watch.Verdict`)."""
+    stream_faults_total: int = 0
+    """Frames against the rules of HTTP/2 that ended their stream alone."""
     protocol_errors_total: int = 0
     unknown_frames_total: int = 0
     internal_errors_total: int = 0
     streams_by_status: dict[str, int] = field(default_factory=dict)
     """gRPC status name to calls ended with it; at most the 17 names of gRPC."""
+
+    def count_end(self, cause: str) -> None:
+        """We ended a connection."""
+        self.connections_ended_by[cause] = self.connections_ended_by.get(cause, 0) + 1
 
     def as_dict(self) -> dict[str, int | dict[str, int]]:
         return {each.name: getattr(self, each.name) for each in fields(self)}

@@ -43,15 +43,7 @@ NOT_YET: Mapping[str, tuple[Callable[[object], bool], str]] = {
 """Key path (``*``: every id) -> (does the value ask for it, what to say)."""
 
 
-NOT_ENFORCED = ("max_resets_per_10s", "first_byte_s", "message_s", "idle_s", "max_age_s")
-"""Fences of [server] that are read and checked, and that nothing enforces yet on a connection (`first_byte_s`
-bounds the first message of a health Watch): setting one is told."""
-
-
 def check_not_yet(settings: Settings, report: Report) -> None:
-    for name in NOT_ENFORCED:
-        if name in settings.server.model_fields_set:
-            report.warn(("server", name), "is not enforced in this release")
     for pattern, (asks_for_it, message) in NOT_YET.items():
         for path, value in _values(settings, tuple(pattern.split(".")), ()):
             if asks_for_it(value):

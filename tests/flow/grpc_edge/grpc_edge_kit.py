@@ -261,8 +261,13 @@ class RawClient:
 
     async def data_within(self, stream_id: int, payload: bytes) -> None:
         """Send DATA once the windows of the stream and the connection allow it."""
-        self._sent[0] = self._sent.get(0, 0) + len(payload)
-        self._sent[stream_id] = self._sent.get(stream_id, 0) + len(payload)
+        await self.window_for(stream_id, len(payload))
+        self.data(stream_id, payload)
+
+    async def window_for(self, stream_id: int, size: int) -> int:
+        """Wait until the windows allow `size` more octets; all that were ever asked for on this stream."""
+        self._sent[0] = self._sent.get(0, 0) + size
+        self._sent[stream_id] = self._sent.get(stream_id, 0) + size
 
         def allowed() -> bool:
             stream_window = self.settings.get(4, 65_535) + self.window_updates.get(stream_id, 0)
@@ -271,7 +276,7 @@ class RawClient:
 
         if not allowed():
             await self.until(allowed)
-        self.data(stream_id, payload)
+        return self._sent[stream_id]
 
     def reset(self, stream_id: int) -> None:
         self.send(RstStreamFrame(stream_id, error_code=8))

@@ -1,0 +1,202 @@
+"""Control frames by the thousand end their connection, and faults of one stream end that stream alone."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from grpc_edge_kit import FakeGateway, RawClient, framed_request
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    HeadersFrame,
+    PingFrame,
+    PriorityFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
+
+from smsproxy.rpc.server import RpcServer
+
+SEND = "/sms.v1.SmsService/SendMessage"
+STREAM = "/sms.v1.SmsService/SendMessageStream"
+CALM = 11
+PROTOCOL_ERROR = 1
+
+
+async def send_one(client: RawClient) -> int:
+    stream_id = client.open(SEND)
+    client.data(stream_id, framed_request(), end=True)
+    return (await client.end_of(stream_id)).grpc_status
+
+
+def pings(client: RawClient, _: int) -> None:
+    client.send(PingFrame(0, opaque_data=b"12345678"))
+
+
+def settings(client: RawClient, _: int) -> None:
+    client.send(SettingsFrame(0, settings={}))
+
+
+def empty_data(client: RawClient, stream_id: int) -> None:
+    client.send(DataFrame(stream_id, b""))
+
+
+def priorities(client: RawClient, stream_id: int) -> None:
+    client.send(PriorityFrame(stream_id, depends_on=0, stream_weight=1))
+
+
+def windows(client: RawClient, stream_id: int) -> None:
+    client.send(WindowUpdateFrame(stream_id, window_increment=1))
+
+
+def unknown(client: RawClient, _: int) -> None:
+    client.write(struct.pack(">HBBBI", 0, 0, 0x42, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("frame", "allowed", "cause"),
+    [
+        (pings, 1000, "pings"),
+        (settings, 98, "settings"),  # the client's first one counts, and its ACK
+        (empty_data, 1000, "empty_data"),
+        (priorities, 1000, "priority"),
+        (windows, 1000, "window_updates"),
+        (unknown, 1000, "unknown_frames"),
+    ],
+)
+async def test_a_flood_ends_its_connection_with_a_reason_and_no_other(
+    server: RpcServer,
+    gateway: FakeGateway,
+    frame: Callable[[RawClient, int], None],
+    allowed: int,
+    cause: str,
+) -> None:
+    flooder, honest = await RawClient.connect(server.port), await RawClient.connect(server.port)
+    stream_id = flooder.open(STREAM)
+    await flooder.until(lambda: flooder.streams[stream_id].headers)
+    for _ in range(allowed):
+        frame(flooder, stream_id)
+    assert await send_one(flooder) == 0
+    frame(flooder, stream_id)
+    frame(flooder, stream_id)  # a DATA frame and a WINDOW_UPDATE went out for the call above: room for more
+    for _ in range(20):
+        frame(flooder, stream_id)
+    await flooder.until(lambda: flooder.closed)
+    assert flooder.goaway == CALM
+    assert server.counters.connections_ended_by == {cause: 1}
+    assert await send_one(honest) == 0
+
+
+async def test_window_updates_for_what_was_read_are_no_flood(server: RpcServer, gateway: FakeGateway) -> None:
+    client = await RawClient.connect(server.port)
+    for _ in range(400):
+        for _ in range(4):
+            client.grow(1)
+        assert await send_one(client) == 0
+    assert server.counters.connections_ended_by == {}
+
+
+async def test_pings_too_soon_are_struck_out(start: Any) -> None:
+    server: RpcServer = await start(ping_interval_s=10.0)
+    client = await RawClient.connect(server.port)
+    for _ in range(3):
+        await client.ping()
+    assert await send_one(client) == 0  # something was sent: the strikes are forgotten
+    for _ in range(3):
+        await client.ping()
+    assert not client.closed
+    await client.ping()
+    await client.until(lambda: client.closed)
+    assert client.goaway == CALM
+    assert server.counters.connections_ended_by == {"pings": 1}
+
+
+async def test_rapid_reset_is_ended_after_its_budget(start: Any, gateway: FakeGateway) -> None:
+    server: RpcServer = await start(max_resets_per_10s=20)
+    client = await RawClient.connect(server.port)
+    for _ in range(21):
+        client.reset(client.open(SEND))
+    await client.until(lambda: client.closed)
+    assert client.goaway == CALM
+    assert server.counters.connections_ended_by == {"resets": 1}
+    assert gateway.tickets == []
+
+
+async def test_who_cancels_less_than_half_of_its_calls_is_never_cut(start: Any) -> None:
+    server: RpcServer = await start(max_resets_per_10s=20)
+    client = await RawClient.connect(server.port)
+    for _ in range(60):
+        assert await send_one(client) == 0
+        assert await send_one(client) == 0
+        client.reset(client.open(SEND))
+    await client.ping()
+    assert not client.closed
+
+
+async def test_continuation_without_end_is_stopped_at_a_few_header_lists(start: Any) -> None:
+    server: RpcServer = await start()
+    client = await RawClient.connect(server.port)
+    client.send(HeadersFrame(1, b""))
+    for _ in range(5):
+        client.send(ContinuationFrame(1, b"\0" * 16_000))
+    await client.until(lambda: client.closed)
+    assert client.goaway == CALM
+    assert server.counters.connections_ended_by == {"continuation": 1}
+
+
+def zero_window(client: RawClient, stream_id: int) -> None:
+    client.write(struct.pack(">HBBBII", 0, 4, 0x8, 0, stream_id, 0))
+
+
+def trailers_that_end_nothing(client: RawClient, stream_id: int) -> None:
+    client.send(HeadersFrame(stream_id, client._encoder.encode([("x", "y")]), flags=["END_HEADERS"]))
+
+
+def trailers_in_pieces(client: RawClient, stream_id: int) -> None:
+    block = client._encoder.encode([("x", "y"), ("z", "long" * 10)])
+    client.send(HeadersFrame(stream_id, block[:3]))
+    client.send(ContinuationFrame(stream_id, block[3:], flags=["END_HEADERS"]))
+
+
+@pytest.mark.parametrize("fault", [zero_window, trailers_that_end_nothing, trailers_in_pieces])
+async def test_a_fault_of_one_stream_ends_that_stream_alone(
+    raw: RawClient, server: RpcServer, gateway: FakeGateway, fault: Callable[[RawClient, int], None]
+) -> None:
+    gateway.respond = None
+    sibling, faulty = raw.open(SEND), raw.open(STREAM)
+    raw.data(sibling, framed_request(), end=True)
+    await gateway.submitted(1)
+    raw.data(faulty, framed_request())
+    await gateway.submitted(2)
+    fault(raw, faulty)
+    stream = await raw.end_of(faulty)
+    assert stream.reset == PROTOCOL_ERROR
+    assert server.counters.stream_faults_total == 1
+    gateway.tickets[0].end()
+    assert (await raw.end_of(sibling)).grpc_status == 0
+    later = raw.open(SEND, more=[("x", "y")])  # HPACK's state is whole
+    raw.data(later, framed_request(), end=True)
+    tickets = await gateway.submitted(3)
+    assert tickets[1].cancelled
+    tickets[2].end()
+    assert (await raw.end_of(later)).grpc_status == 0
+
+
+async def test_a_priority_on_itself_is_ignored(raw: RawClient) -> None:
+    stream_id = raw.open(SEND)
+    raw.send(PriorityFrame(stream_id, depends_on=stream_id, stream_weight=1))
+    raw.data(stream_id, framed_request(), end=True)
+    assert (await raw.end_of(stream_id)).grpc_status == 0
+
+
+async def test_faults_of_streams_are_not_free(start: Any) -> None:
+    server: RpcServer = await start(max_resets_per_10s=20)
+    client = await RawClient.connect(server.port)
+    for _ in range(21):  # "made you reset": the peer's fault, our reset (CVE-2025-8671)
+        zero_window(client, client.open(SEND))
+    await client.until(lambda: client.closed)
+    assert client.goaway == CALM
+    assert server.counters.connections_ended_by == {"resets": 1}
