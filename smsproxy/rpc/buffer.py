@@ -1,9 +1,10 @@
 """Whole gRPC messages out of HTTP/2 DATA, taken in batches. Replaces grpclib's byte buffer.
 
 Every stream of the guarded server has one. DATA is cut at the 5-byte gRPC prefix as it arrives, so that a
-message too large, compressed or cut short is refused at its prefix, before a byte of it is kept, and after
-the whole messages that came before it. `released(n)` tells the stream's window that n bytes are done with:
-only when messages are taken, so a reader who stops slows the sender through HTTP/2 flow control.
+message too large or cut short is refused at its prefix, before a byte of it is kept, and after the whole
+messages that came before it. Compressed ones are kept as they came and inflated when taken. `released(n)`
+tells the stream's window that n bytes are done with: only when messages are taken, so a reader who stops
+slows the sender through HTTP/2 flow control.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 
 from grpclib.const import Status
 
+from smsproxy.rpc.inflate import ACCEPTED, GZIP, Compressed, InflatedTooLargeError, inflate
 from smsproxy.rpc.status import RefusalError
 
 PREFIX_BYTES = 5
@@ -20,8 +22,12 @@ PREFIX_BYTES = 5
 TOO_LARGE = "message is larger than {} bytes"
 CUT = "the last message was cut short"
 BAD_FLAG = "bad compressed flag"
-COMPRESSED = "compressed messages are not supported"
-ACCEPT_ENCODING = (("grpc-accept-encoding", "identity"),)
+UNKNOWN_ENCODING = "messages may be compressed by gzip, announced in grpc-encoding, and by nothing else"
+ACCEPT_ENCODING = (("grpc-accept-encoding", ACCEPTED),)
+NO_MESSAGE = b"\x07"
+"""No protobuf message begins so: what cannot be inflated is refused by the decoder, in its place."""
+INFLATED_AT_ONCE = 8
+"""Compressed messages taken in one batch: they can become large, and all of a batch are held at once."""
 
 
 class MessageBuffer:
@@ -30,8 +36,8 @@ class MessageBuffer:
     Bounded by the stream's receive window: the peer may not send more than was released.
     """
 
-    __slots__ = ("_eof", "_fault", "_interrupted", "_max_message", "_messages", "_need", "_partial",
-                 "_released", "_waiter", "begun", "oversized")  # fmt: skip
+    __slots__ = ("_compressed", "_eof", "_fault", "_interrupted", "_max_message", "_messages", "_need",
+                 "_partial", "_released", "_waiter", "begun", "encoding", "oversized")  # fmt: skip
 
     def __init__(self, max_message_bytes: int, released: Callable[[int], None]) -> None:
         self._max_message = max_message_bytes
@@ -42,6 +48,9 @@ class MessageBuffer:
         self._fault: RefusalError | None = None
         self._eof = False
         self._interrupted = False
+        self._compressed = False
+        self.encoding = ""
+        """The call's grpc-encoding, known before anything is taken."""
         self._waiter: asyncio.Future[None] | None = None
         self.begun = 0
         """Messages of which a part came before the rest: tells one unfinished message from the next."""
@@ -88,13 +97,17 @@ class MessageBuffer:
         need = PREFIX_BYTES
         while end - at >= PREFIX_BYTES:
             size = int.from_bytes(data[at + 1 : at + PREFIX_BYTES])
-            if data[at] or size > self._max_message:
-                self._refuse(data[at], size, end - at)
+            flag = data[at]
+            if flag > 1 or size > self._max_message:
+                self._refuse(flag, size, end - at)
                 return
             need = PREFIX_BYTES + size
             if at + need > end:
                 break
-            self._messages.append(data[at + PREFIX_BYTES : at + need])
+            message = data[at + PREFIX_BYTES : at + need]
+            if flag:
+                message, self._compressed = Compressed(message), True
+            self._messages.append(message)
             at += need
             need = PREFIX_BYTES
         if at < end:
@@ -103,9 +116,7 @@ class MessageBuffer:
             self.begun += 1
 
     def _refuse(self, flag: int, size: int, dropped: int) -> None:
-        if flag == 1:
-            self._fault = RefusalError(Status.UNIMPLEMENTED, COMPRESSED, ACCEPT_ENCODING)
-        elif flag:
+        if flag > 1:
             self._fault = RefusalError(Status.INVALID_ARGUMENT, BAD_FLAG)
         else:
             self.oversized = size
@@ -121,7 +132,7 @@ class MessageBuffer:
 
     def refuse(self, refusal: RefusalError) -> None:
         """Readers get this once the messages before are taken; what comes is dropped."""
-        if not self._ended:
+        if self._fault is None:
             self._fault = refusal
             self._released(len(self._partial))
             self._partial.clear()
@@ -155,13 +166,40 @@ class MessageBuffer:
                 return []
             await self._wait()
         messages = self._messages
+        if self._compressed:
+            max_n = min(max_n, INFLATED_AT_ONCE)
         if len(messages) <= max_n:
             batch, self._messages = messages, []
         else:
             batch = messages[:max_n]
             del messages[:max_n]
         self._released(_wire_size(batch))
-        return batch
+        return await self._inflated(batch) if self._compressed else batch
+
+    async def _inflated(self, batch: list[bytes]) -> list[bytes]:
+        """The batch up to the first that may not be taken; what comes behind that one is dropped."""
+        whole: list[bytes] = []
+        for message in batch:
+            if isinstance(message, Compressed):
+                try:
+                    message = self._inflate(message)
+                except RefusalError as refusal:
+                    self._released(_wire_size(self._messages))
+                    self._messages.clear()
+                    self.refuse(refusal)
+                    break
+            whole.append(message)
+        return whole or await self.read_batch(1)
+
+    def _inflate(self, message: bytes) -> bytes:
+        if self.encoding != GZIP:
+            raise RefusalError(Status.UNIMPLEMENTED, UNKNOWN_ENCODING, ACCEPT_ENCODING)
+        try:
+            inflated = inflate(message, self._max_message)
+        except InflatedTooLargeError:
+            self.oversized = self._max_message + 1
+            raise RefusalError(Status.RESOURCE_EXHAUSTED, TOO_LARGE.format(self._max_message)) from None
+        return NO_MESSAGE if inflated is None else inflated
 
     async def wait_readable(self) -> None:
         """Until `read_batch` would not wait."""

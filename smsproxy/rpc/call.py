@@ -22,10 +22,11 @@ from smsproxy.rpc.buffer import MessageBuffer
 from smsproxy.rpc.codec import framed
 from smsproxy.rpc.flow import GuardedStream
 from smsproxy.rpc.headers import CallHeaders, Metadata
+from smsproxy.rpc.inflate import ACCEPTED
 from smsproxy.rpc.status import DRAINING, RefusalError
 
 CONTENT_TYPE = "application/grpc+proto"
-_OPENING = [(":status", "200"), ("content-type", CONTENT_TYPE)]
+_OPENING = [(":status", "200"), ("content-type", CONTENT_TYPE), ("grpc-accept-encoding", ACCEPTED)]
 
 LINGER_S = 0.05
 NOT_YET = "the message did not arrive within {:g} s"
@@ -63,6 +64,7 @@ class Call(server.Stream[Any, Any]):
             user_agent=headers.user_agent,
         )
         self.call_metadata: Metadata = headers.metadata
+        self.buffer.encoding = headers.encoding
         self.deadline_at = deadline_at
         self.deadline_is_ours = deadline_is_ours
         """The caller named none: it is the default one."""
@@ -135,6 +137,11 @@ class Call(server.Stream[Any, Any]):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LINGER_S):
                     await self.buffer.wait_readable()
+
+    async def send_initial_metadata(self, *, metadata: Any = None) -> None:
+        """grpclib's, with what we can inflate; nothing of ours has metadata of its own to send."""
+        await self._stream.send_headers(list(_OPENING))
+        self._send_initial_metadata_done = True
 
     async def read_one(self) -> bytes:
         """The message of a unary call. Raises RefusalError when there is none or more than one."""

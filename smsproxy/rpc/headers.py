@@ -41,6 +41,8 @@ class CallHeaders:
     timeout_s: float | None
     metadata: Metadata
     user_agent: str | None
+    encoding: str = ""
+    """grpc-encoding; only compressed messages need one that we know."""
 
 
 def parse_headers(raw: Iterable[tuple[bytes, bytes]]) -> CallHeaders:
@@ -56,7 +58,9 @@ def parse_headers(raw: Iterable[tuple[bytes, bytes]]) -> CallHeaders:
         else:
             plain.add(name, value)
     path = _check_request(pseudo, plain)
-    return CallHeaders(path, _timeout(plain), _metadata(plain), plain.get("user-agent"))
+    return CallHeaders(
+        path, _timeout(plain), _metadata(plain), plain.get("user-agent"), plain.get("grpc-encoding", "")
+    )
 
 
 def _text(raw_name: bytes, raw_value: bytes) -> tuple[str, str]:

@@ -225,14 +225,30 @@ async def test_an_oversized_message_is_refused_and_the_connection_lives(
     assert server.counters.connections_total == 1
 
 
-async def test_gzip_is_refused_by_name(start: Any, api: Any) -> None:
+async def test_gzip_is_one_option_of_the_client_away(start: Any, api: Any, gateway: FakeGateway) -> None:
     server: RpcServer = await start()
     async with grpc.aio.insecure_channel(
         f"127.0.0.1:{server.port}", compression=grpc.Compression.Gzip
     ) as channel:
         stub = api.stubs.SmsServiceStub(channel)
+        assert (await stub.SendMessage(api.request(message="x" * 500), metadata=METADATA, timeout=10)).success
+        measure = api.pb.CheckTextLenRequest(text="x" * 500)
+        assert (await stub.CheckTextLen(measure, metadata=METADATA, timeout=10)).symbols == 500
+        bomb = api.request(message="x" * 70_000)
+        error = await refused(stub.SendMessage(bomb, metadata=METADATA, timeout=10))
+    assert error.code() is Code.RESOURCE_EXHAUSTED
+    assert [ticket.message.text for ticket in gateway.tickets] == ["x" * 500]
+
+
+async def test_another_compression_is_refused_by_name(start: Any, api: Any) -> None:
+    server: RpcServer = await start()
+    async with grpc.aio.insecure_channel(
+        f"127.0.0.1:{server.port}", compression=grpc.Compression.Deflate
+    ) as channel:
+        stub = api.stubs.SmsServiceStub(channel)
         error = await refused(stub.SendMessage(api.request(message="x" * 500), metadata=METADATA, timeout=10))
     assert error.code() is Code.UNIMPLEMENTED
+    assert "gzip" in error.details()
 
 
 async def test_an_unknown_method_is_unimplemented(channel: grpc.aio.Channel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import struct
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsproxy.rpc.buffer import MessageBuffer
+from smsproxy.rpc.codec import MalformedRequestError, decode_request
 from smsproxy.rpc.status import RefusalError
 
 MAX = 100
@@ -84,7 +86,6 @@ async def test_a_waiting_reader_gets_what_arrives() -> None:
     [
         (struct.pack(">BI", 0, MAX + 1), Status.RESOURCE_EXHAUSTED, "message is larger than 100 bytes"),
         (struct.pack(">BI", 0, 0xFFFFFFFF), Status.RESOURCE_EXHAUSTED, "message is larger than 100 bytes"),
-        (framed(b"x", flag=1), Status.UNIMPLEMENTED, "compressed messages are not supported"),
         (framed(b"x", flag=7), Status.INVALID_ARGUMENT, "bad compressed flag"),
     ],
 )
@@ -104,12 +105,54 @@ async def test_a_bad_message_is_refused_at_its_prefix_after_those_before_it(
     assert released.octets == len(octets) + len(b"much more of it")
 
 
-async def test_compression_is_refused_with_what_we_accept() -> None:
+@pytest.mark.parametrize("encoding", ["", "identity", "deflate", "snappy"])
+async def test_an_unknown_compression_is_refused_with_what_we_accept(encoding: str) -> None:
+    buffer, released = a_buffer()
+    buffer.encoding = encoding
+    octets = framed(b"good") + framed(b"x", flag=1) + framed(b"more") * 9
+    buffer.add(octets)
+    assert await buffer.read_batch(20) == [b"good"]
+    for _ in range(2):
+        with pytest.raises(RefusalError) as refused:
+            await buffer.read_batch(1)
+    assert refused.value.status is Status.UNIMPLEMENTED
+    assert refused.value.trailers == (("grpc-accept-encoding", "identity,gzip"),)
+    assert released.octets == len(octets)
+
+
+async def test_gzip_is_inflated_beside_plain_messages() -> None:
+    buffer, released = a_buffer()
+    buffer.encoding = "gzip"
+    octets = b"".join(framed(gzip.compress(b"x" * size), flag=1) + framed(b"plain") for size in range(8))
+    buffer.add(octets)
+    taken = []
+    while buffer.readable:
+        taken += await buffer.read_batch(9)
+    assert taken == [message for size in range(8) for message in (b"x" * size, b"plain")]
+    assert released.octets == len(octets)
+
+
+async def test_what_inflates_beyond_the_largest_message_is_refused_for_its_size() -> None:
     buffer, _ = a_buffer()
-    buffer.add(framed(b"x", flag=1))
-    with pytest.raises(RefusalError) as refused:
-        await buffer.read_batch(1)
-    assert refused.value.trailers == (("grpc-accept-encoding", "identity"),)
+    buffer.encoding = "gzip"
+    buffer.add(framed(gzip.compress(b"x" * MAX), flag=1) + framed(gzip.compress(b"x" * (MAX + 1)), flag=1))
+    assert await buffer.read_batch(9) == [b"x" * MAX]
+    with pytest.raises(RefusalError, match="larger than 100 bytes"):
+        await buffer.read_batch(9)
+    assert buffer.oversized == MAX + 1
+
+
+@pytest.mark.parametrize(
+    "octets", [b"", b"no gzip", gzip.compress(b"cut")[:-1], gzip.compress(b"x") + b"y"], ids=len
+)
+async def test_broken_gzip_is_a_malformed_message_in_its_place(octets: bytes) -> None:
+    buffer, _ = a_buffer()
+    buffer.encoding = "gzip"
+    buffer.add(framed(b"before") + framed(octets, flag=1) + framed(b"behind"))
+    before, broken, behind = await buffer.read_batch(9)
+    assert (before, behind) == (b"before", b"behind")
+    with pytest.raises(MalformedRequestError):
+        decode_request(broken)
 
 
 async def test_the_largest_message_is_taken() -> None:
