@@ -132,7 +132,7 @@ async def test_age_ends_connections_and_no_call_of_grpcio(start: Any, gateway: F
                 assert (await stub.SendMessage(api.request(), metadata=METADATA, timeout=10)).success
 
         await asyncio.gather(*[caller() for _ in range(5)])
-    assert server.counters.connections_ended_by["old"] >= 2
+    assert server.counters.connections_ended_by["old"] >= 1
     assert len(gateway.tickets) == 100
 
 
