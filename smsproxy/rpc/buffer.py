@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from grpclib.const import Status
 
+from smsproxy.rpc.details import Reason
 from smsproxy.rpc.inflate import ACCEPTED, GZIP, Compressed, InflatedTooLargeError, inflate
 from smsproxy.rpc.status import RefusalError
 
@@ -117,16 +118,16 @@ class MessageBuffer:
 
     def _refuse(self, flag: int, size: int, dropped: int) -> None:
         if flag > 1:
-            self._fault = RefusalError(Status.INVALID_ARGUMENT, BAD_FLAG)
+            self._fault = RefusalError(Status.INVALID_ARGUMENT, BAD_FLAG, Reason.MALFORMED_MESSAGE)
         else:
             self.oversized = size
-            self._fault = RefusalError(Status.RESOURCE_EXHAUSTED, TOO_LARGE.format(self._max_message))
+            self._fault = self._too_large()
         self._released(dropped)
 
     def eof(self) -> None:
         """The peer half-closed. What it left unfinished is INVALID_ARGUMENT, never silence."""
         if self._partial and self._fault is None:
-            self._fault = RefusalError(Status.INVALID_ARGUMENT, CUT)
+            self._fault = RefusalError(Status.INVALID_ARGUMENT, CUT, Reason.MALFORMED_MESSAGE)
         self._eof = True
         self._wake()
 
@@ -193,13 +194,19 @@ class MessageBuffer:
 
     def _inflate(self, message: bytes) -> bytes:
         if self.encoding != GZIP:
-            raise RefusalError(Status.UNIMPLEMENTED, UNKNOWN_ENCODING, ACCEPT_ENCODING)
+            raise RefusalError(
+                Status.UNIMPLEMENTED, UNKNOWN_ENCODING, Reason.UNKNOWN_COMPRESSION, extra=ACCEPT_ENCODING
+            )
         try:
             inflated = inflate(message, self._max_message)
         except InflatedTooLargeError:
             self.oversized = self._max_message + 1
-            raise RefusalError(Status.RESOURCE_EXHAUSTED, TOO_LARGE.format(self._max_message)) from None
+            raise self._too_large() from None
         return NO_MESSAGE if inflated is None else inflated
+
+    def _too_large(self) -> RefusalError:
+        text = TOO_LARGE.format(self._max_message)
+        return RefusalError(Status.RESOURCE_EXHAUSTED, text, Reason.MESSAGE_TOO_LARGE)
 
     async def wait_readable(self) -> None:
         """Until `read_batch` would not wait."""

@@ -20,6 +20,7 @@ from grpclib.metadata import encode_grpc_message
 
 from smsproxy.rpc.buffer import MessageBuffer
 from smsproxy.rpc.codec import framed
+from smsproxy.rpc.details import Reason
 from smsproxy.rpc.flow import GuardedStream
 from smsproxy.rpc.headers import CallHeaders, Metadata
 from smsproxy.rpc.inflate import ACCEPTED
@@ -148,11 +149,10 @@ class Call(server.Stream[Any, Any]):
         batch = await self.buffer.read_batch(2)
         self.taken = bool(batch)
         if not batch and self.draining:
-            raise RefusalError(Status.UNAVAILABLE, DRAINING)
+            raise RefusalError(Status.UNAVAILABLE, DRAINING, Reason.DRAINING)
         if len(batch) != 1:
-            raise RefusalError(
-                Status.INVALID_ARGUMENT, "no message" if not batch else "more than one message"
-            )
+            text = "no message" if not batch else "more than one message"
+            raise RefusalError(Status.INVALID_ARGUMENT, text, Reason.MALFORMED_MESSAGE)
         return batch[0]
 
     async def recv_message(self) -> Any:

@@ -16,13 +16,14 @@ import betterproto2
 from google.protobuf import message as protobuf
 from grpclib.const import Status
 from grpclib.encoding.base import CodecBase
-from grpclib.exceptions import GRPCError
 
 from smsproxy.domain.message import Message
 from smsproxy.domain.outcome import Answer
 from smsproxy.domain.outcome import Status as AnswerStatus
 from smsproxy.rpc.descriptors import SmsRequest, SmsResponse, message_class
+from smsproxy.rpc.details import Reason
 from smsproxy.rpc.gen.message_pool import default_message_pool
+from smsproxy.rpc.status import RefusalError
 
 MALFORMED = "malformed protobuf"
 
@@ -120,7 +121,7 @@ class StrictCodec(CodecBase):
                 return message_type.parse(_checked(data, message_type))
             return message_type.FromString(data)
         except protobuf.DecodeError:
-            raise GRPCError(Status.INVALID_ARGUMENT, MALFORMED) from None
+            raise RefusalError(Status.INVALID_ARGUMENT, MALFORMED, Reason.MALFORMED_MESSAGE) from None
 
 
 def _checked(data: bytes, message_type: type[betterproto2.Message]) -> bytes:

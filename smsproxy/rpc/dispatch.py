@@ -60,7 +60,7 @@ class Dispatcher:
         else:
             self._count(refusal_or_none.status)
             await call.linger()
-            await call.end(refusal_or_none.status, refusal_or_none.message, list(refusal_or_none.trailers))
+            await call.end(refusal_or_none.status, refusal_or_none.message, refusal_or_none.trailers)
 
     def _open(self, stream: GuardedStream, headers: CallHeaders) -> Call:
         method = self._mapping.get(headers.path)
@@ -107,7 +107,7 @@ class Dispatcher:
         self._counters.calls_refused_total += 1
         self._count(refusal.status)
         headers = [(":status", str(refusal.http_status)), ("content-type", CONTENT_TYPE)]
-        await send_end(stream, headers, refusal.status, refusal.message, list(refusal.trailers))
+        await send_end(stream, headers, refusal.status, refusal.message, refusal.trailers)
 
     def crashed(self, error: BaseException) -> None:
         """A call's task ended by an error that `_outcome` did not see: sending its end failed."""

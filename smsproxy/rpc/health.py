@@ -17,6 +17,7 @@ from grpclib.server import Stream
 from smsproxy.pipeline.ports import Gateway
 from smsproxy.rpc.call import Call
 from smsproxy.rpc.descriptors import SERVICE_NAME
+from smsproxy.rpc.details import Reason
 from smsproxy.rpc.options import RpcCounters, RpcOptions
 from smsproxy.rpc.status import DRAINING, RefusalError
 
@@ -42,7 +43,7 @@ class HealthService(HealthBase):
         request = await stream.recv_message()
         status = self.status_of(request.service if request else "")
         if status == HealthCheckResponse.SERVICE_UNKNOWN:
-            raise RefusalError(Status.NOT_FOUND, "unknown service")
+            raise RefusalError(Status.NOT_FOUND, "unknown service", Reason.UNKNOWN_SERVICE)
         await stream.send_message(HealthCheckResponse(status=status))
 
     async def Watch(self, stream: HealthStream) -> None:  # noqa: N802 - the name is grpclib's
@@ -67,7 +68,7 @@ class HealthService(HealthBase):
                 await call.send_message(HealthCheckResponse(status=status))
                 told = status
             if call.draining:
-                raise RefusalError(Status.UNAVAILABLE, DRAINING)
+                raise RefusalError(Status.UNAVAILABLE, DRAINING, Reason.DRAINING)
             try:
                 async with asyncio.timeout(POLL_S):
                     await drained.wait()

@@ -16,6 +16,7 @@ from smsproxy.domain.caller import Caller
 from smsproxy.domain.errors import UnauthenticatedError
 from smsproxy.pipeline.ports import Gateway
 from smsproxy.rpc.call import Call
+from smsproxy.rpc.details import Reason
 from smsproxy.rpc.gen.sms.v1 import (
     CheckEsmeRequest,
     CheckEsmeResponse,
@@ -113,5 +114,7 @@ class SmsService(SmsServiceBase):
             raise UnauthenticatedError
         caller = self._gateway.authenticate(authorization, app_id)
         if scope is not None and scope not in caller.scopes:
-            raise RefusalError(Status.PERMISSION_DENIED, f"the app has no scope {scope}")
+            raise RefusalError(
+                Status.PERMISSION_DENIED, f"the app has no scope {scope}", Reason.SCOPE_MISSING
+            )
         return caller

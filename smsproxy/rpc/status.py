@@ -21,6 +21,7 @@ from smsproxy.domain.errors import (
 )
 from smsproxy.domain.outcome import Answer
 from smsproxy.domain.outcome import Status as AnswerStatus
+from smsproxy.rpc.details import Reason, details_of
 
 log = structlog.get_logger("smsproxy.rpc")
 
@@ -54,18 +55,46 @@ _PRODUCT_ERRORS: dict[type[ProductError], Status] = {
 
 
 class RefusalError(GRPCError):
-    """Ends a call with `status`. `trailers` go beside grpc-status and grpc-message as they are."""
+    """Ends a call with `status`; `reason` says more than the status does (`details`).
+
+    `extra` trailers go out as they are, beside those that every refusal has.
+    """
 
     def __init__(
         self,
         status: Status,
         message: str,
-        trailers: tuple[tuple[str, str], ...] = (),
+        reason: Reason | None = None,
+        *,
+        extra: tuple[tuple[str, str], ...] = (),
         http_status: int = 200,
+        transaction_id: str = "",
+        retry_after_ms: int = 0,
     ) -> None:
         super().__init__(status, message)
-        self.trailers = trailers
+        self.text = message
+        self.reason = reason
+        self.extra = extra
         self.http_status = http_status
+        self.transaction_id = transaction_id
+        self.retry_after_ms = retry_after_ms
+
+    @property
+    def trailers(self) -> list[tuple[str, str]]:
+        """All that go beside grpc-status and grpc-message."""
+        found = list(self.extra)
+        if self.retry_after_ms:
+            found.append(("retry-after-ms", str(self.retry_after_ms)))
+        found.append(
+            details_of(
+                self.status,
+                self.text,
+                self.reason,
+                transaction_id=self.transaction_id,
+                retry_after_ms=self.retry_after_ms,
+            )
+        )
+        return found
 
 
 def refusal_of_answer(answer: Answer) -> RefusalError | None:
@@ -73,10 +102,14 @@ def refusal_of_answer(answer: Answer) -> RefusalError | None:
     status = UNARY_STATUS[answer.status]
     if status is None:
         return None
-    trailers: tuple[tuple[str, str], ...] = ()
-    if answer.retry_after_ms:
-        trailers = (("retry-after-ms", str(answer.retry_after_ms)),)
-    return RefusalError(status, answer.error or answer.status.value, trailers)
+    text = answer.error or answer.status.value
+    return RefusalError(
+        status,
+        text,
+        Reason.INVALID_FIELD if answer.status is AnswerStatus.INVALID and ": " in text else None,
+        transaction_id=answer.transaction_id,
+        retry_after_ms=answer.retry_after_ms,
+    )
 
 
 def refusal_of_error(error: ProductError) -> RefusalError:

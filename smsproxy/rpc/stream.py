@@ -24,6 +24,7 @@ from smsproxy.domain.outcome import Status as AnswerStatus
 from smsproxy.pipeline.ports import Gateway, Lane, Ticket
 from smsproxy.rpc.call import Call
 from smsproxy.rpc.codec import MalformedRequestError, decode_request, encode_framed_answer
+from smsproxy.rpc.details import Reason
 from smsproxy.rpc.options import RpcCounters, RpcOptions
 from smsproxy.rpc.status import DRAINING, RefusalError, internal_error
 
@@ -114,7 +115,7 @@ class SmsStream:
         if refusal is not None:
             raise refusal
         if self._call.draining:
-            raise RefusalError(Status.UNAVAILABLE, DRAINING)
+            raise RefusalError(Status.UNAVAILABLE, DRAINING, Reason.DRAINING)
 
     async def _read_all(self) -> None:
         buffer = self._call.buffer

@@ -15,6 +15,7 @@ from smsproxy.domain.outcome import Answer
 from smsproxy.pipeline.ports import Gateway, Lane
 from smsproxy.rpc.call import Call
 from smsproxy.rpc.codec import MalformedRequestError, decode_request, encode_answer
+from smsproxy.rpc.details import Reason
 from smsproxy.rpc.options import RpcCounters
 from smsproxy.rpc.status import RefusalError, refusal_of_answer
 
@@ -27,7 +28,7 @@ async def send_one(call: Call, gateway: Gateway, caller: Caller, counters: RpcCo
         message = decode_request(data)
     except MalformedRequestError as error:
         counters.messages_malformed_total += 1
-        raise RefusalError(Status.INVALID_ARGUMENT, str(error)) from None
+        raise RefusalError(Status.INVALID_ARGUMENT, str(error), Reason.MALFORMED_MESSAGE) from None
     ended: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
     def reply(tag: int, answer: Answer) -> None:

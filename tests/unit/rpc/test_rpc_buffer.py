@@ -116,7 +116,7 @@ async def test_an_unknown_compression_is_refused_with_what_we_accept(encoding: s
         with pytest.raises(RefusalError) as refused:
             await buffer.read_batch(1)
     assert refused.value.status is Status.UNIMPLEMENTED
-    assert refused.value.trailers == (("grpc-accept-encoding", "identity,gzip"),)
+    assert refused.value.extra == (("grpc-accept-encoding", "identity,gzip"),)
     assert released.octets == len(octets)
 
 
