@@ -25,6 +25,7 @@ from smsproxy.rpc.details import Reason, details_of
 
 log = structlog.get_logger("smsproxy.rpc")
 
+STORE_AWAY = "the record store is not available"
 DRAINING = "draining: requests without an answer were not sent"
 
 # None: told in the response itself, with the gRPC status OK.
@@ -50,7 +51,6 @@ _PRODUCT_ERRORS: dict[type[ProductError], Status] = {
     UnauthenticatedError: Status.UNAUTHENTICATED,
     ForbiddenError: Status.PERMISSION_DENIED,
     NotFoundError: Status.NOT_FOUND,
-    StoreUnavailableError: Status.UNAVAILABLE,
 }
 
 
@@ -114,6 +114,8 @@ def refusal_of_answer(answer: Answer) -> RefusalError | None:
 
 def refusal_of_error(error: ProductError) -> RefusalError:
     """How a call tells an error of the core. An error without a row here is internal."""
+    if isinstance(error, StoreUnavailableError):  # its text has the store's path: for the log
+        return RefusalError(Status.UNAVAILABLE, STORE_AWAY)
     for kind, status in _PRODUCT_ERRORS.items():
         if isinstance(error, kind):
             return RefusalError(status, str(error) or kind.__name__)

@@ -302,7 +302,7 @@ async def test_a_store_that_is_down_is_unavailable(
 
     monkeypatch.setattr(gateway, "message_info", down)
     error = await refused(client.SmsInfo(api.pb.SmsStatusRequest(esme=100, message_id="x")))
-    assert (error.code(), error.details()) == (Code.UNAVAILABLE, "store is down")
+    assert (error.code(), error.details()) == (Code.UNAVAILABLE, "the record store is not available")
 
 
 async def test_many_calls_at_once_get_their_own_answers(client: Any, api: Any) -> None:

@@ -69,6 +69,11 @@ def test_errors_of_the_core_have_their_status(error: ProductError, status: GrpcS
     assert refusal.message
 
 
+def test_where_the_store_is_stays_in_the_log() -> None:
+    refusal = refusal_of_error(StoreUnavailableError("/var/lib/smsproxy/store.db: database is locked"))
+    assert refusal.message == "the record store is not available"
+
+
 def test_an_unknown_error_of_the_core_is_internal_and_its_text_stays_in_the_log() -> None:
     with capture_logs() as logs:
         refusal = refusal_of_error(ProductError("the secret is 42"))
