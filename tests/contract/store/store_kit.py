@@ -5,12 +5,19 @@ A new store is one function here and one name in STORES; the suite runs unchange
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import aerospike
+import pytest
+
 from smsproxy.domain.receipt import Receipt
 from smsproxy.domain.record import MessageRecord, SegmentState
+from smsproxy.stores.aerospike import AerospikeStore
+from smsproxy.stores.aerospike_check import Connect, Place, client_config
+from smsproxy.stores.aerospike_records import KEYS, MESSAGES
 from smsproxy.stores.base import Intent, ReceiptMode, SegmentResult, Store
 from smsproxy.stores.memory import MemoryStore
 from smsproxy.stores.sqlite import SqliteStore
@@ -114,5 +121,52 @@ async def sqlite_store(directory: Path) -> AsyncIterator[SqliteStore]:
         await store.close()
 
 
-STORES: dict[str, StoreFactory] = {"memory": memory_store, "sqlite": sqlite_store}
-DURABLE = {"sqlite"}
+@asynccontextmanager
+async def aerospike_store(directory: Path) -> AsyncIterator[AerospikeStore]:
+    """A real cluster: one variable runs the whole suite on it. Its sets are the tests' own."""
+    hosts = os.environ.get("AEROSPIKE_HOSTS")
+    if not hosts:
+        pytest.skip("AEROSPIKE_HOSTS=host:3000 names no Aerospike cluster to test against")
+    place = Place(
+        tuple(
+            (host, int(port or 3000)) for host, _, port in (one.partition(":") for one in hosts.split(","))
+        ),
+        os.environ.get("AEROSPIKE_NAMESPACE", "proxy"),
+        sets="contract_",
+    )
+    begin(directory, place)
+    async with opened(place, aerospike.client) as store:
+        yield store
+
+
+@asynccontextmanager
+async def opened(place: Place, connect: Connect) -> AsyncIterator[AerospikeStore]:
+    """The clock stands still at NOW: what a test calls later is what it tells `sweep`."""
+    store = AerospikeStore(
+        place, retention_s=RETENTION_S, instance="contract", connect=connect, clock=lambda: NOW
+    )
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def begin(directory: Path, place: Place) -> None:
+    """The first life in a directory finds no records of other tests."""
+    if any(directory.iterdir()):
+        return
+    (directory / "begun").touch()
+    client = aerospike.client(client_config(place))
+    for name in (MESSAGES, KEYS):
+        for key, _, _ in client.query(place.namespace, place.sets + name).results():
+            client.remove(key)
+    client.close()
+
+
+STORES: dict[str, StoreFactory] = {
+    "memory": memory_store,
+    "sqlite": sqlite_store,
+    "aerospike": aerospike_store,
+}
+DURABLE = {"sqlite", "aerospike"}

@@ -1,0 +1,174 @@
+"""What the Aerospike store keeps: two kinds of records, as bins, and back (spec §6). Pure; no client here.
+
+A *message* lies under its message_id: the intent, and one map bin for each property of its segments (segment
+number -> value). A *key* lies under (account, receipt key): who owns the key, and the receipt that waits for
+an owner. Bins that only some records have are what the small secondary indexes hold: `open` while a segment's
+result is not dealt with, `parked` while a receipt waits. `expires` is on every message that reads as stored;
+a record without it is a tombstone (withdrawn), one past it has lapsed or was resurrected.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from math import ceil
+from typing import Any, Final, NamedTuple
+
+from smsproxy.domain.record import MessageRecord, SegmentRecord, SegmentState
+from smsproxy.stores.base import Intent, ReceiptMode
+from smsproxy.stores.parking import PARKING_S, Parked
+
+Bins = Mapping[str, Any]
+
+MESSAGES: Final = "messages"
+KEYS: Final = "receipt_keys"
+"""The two sets."""
+
+TOMBSTONE_S: Final = 60
+"""How long a withdrawn intent blocks a late landing of its own creation: longer than a write can take."""
+
+
+class Life(NamedTuple):
+    """Who wrote an intent: this instance, in this life of the process."""
+
+    instance: str
+    boot: str
+
+
+class Owner(NamedTuple):
+    """The segment a receipt key belongs to. `claim` tells one claiming of the key from another."""
+
+    message_id: bytes
+    generation: int
+    segment_no: int
+    claim: int
+
+
+class Generations:
+    """Handles of records: microseconds since 1970 and ten random bits, so no two instances give one twice."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def next(self) -> int:
+        number = (time.time_ns() // 1000) << 10 | (os.urandom(1)[0] << 2)
+        self._last = max(self._last + 1, number)
+        return self._last
+
+
+def milliseconds(at: float) -> int:
+    return round(at * 1000)
+
+
+def seconds_left(created_at: float, retention_s: float, now: float) -> int:
+    """The time to live of a record; at least a second, since none means the namespace's own."""
+    return max(1, ceil(created_at + retention_s - now))
+
+
+def key_name(account: str, receipt_key: str) -> str:
+    """The user key of a key record; the length keeps ("a", "bc") and ("ab", "c") apart."""
+    return f"{len(account)}:{account}{receipt_key}"
+
+
+def message_bins(intent: Intent, generation: int, retention_s: float, life: Life) -> dict[str, Any]:
+    numbers = range(1, intent.segments + 1)
+    return {
+        "mid": bytearray(intent.message_id),
+        "gen": generation,
+        "expires": milliseconds(intent.created_at + retention_s),
+        "instance": life.instance,
+        "boot": life.boot,
+        "open": milliseconds(intent.created_at),
+        "app": intent.app_id,
+        "link": intent.link_id,
+        "account": intent.account,
+        "tx": intent.transaction_id,
+        "task": intent.task_id,
+        "client_at": intent.client_sent_at,
+        "receipts": int(intent.receipts),
+        "at": float(intent.created_at),
+        "st": {number: int(SegmentState.SUBMITTING) for number in numbers},
+        "wait": dict.fromkeys(numbers, 1),
+        "ids": {},
+        "keys": {},
+        "why": {},
+        "upd": {},
+    }
+
+
+def intent_of(bins: Bins) -> Intent:
+    """The intent that a message record was made of."""
+    return Intent(
+        bytes(bins["mid"]),
+        bins["app"],
+        bins["link"],
+        bins["account"],
+        bins["tx"],
+        bins["task"],
+        bins["client_at"],
+        len(bins["st"]),
+        ReceiptMode(bins["receipts"]),
+        bins["at"],
+        generation=bins["gen"],
+    )
+
+
+def is_live(bins: Bins | None, now: float) -> bool:
+    """Whether a message record reads as stored: not withdrawn, not past its time, not resurrected."""
+    return bins is not None and bins.get("expires", 0) >= milliseconds(now)
+
+
+def holds(bins: Bins | None, intent: Intent, now: float) -> bool:
+    """Whether this is the record of this intent, and not of one that took it over."""
+    return bins is not None and is_live(bins, now) and bins["gen"] == intent.generation
+
+
+def message_record(bins: Bins) -> MessageRecord:
+    record = MessageRecord(
+        bytes(bins["mid"]),
+        bins["app"],
+        bins["link"],
+        bins["tx"],
+        bins["task"],
+        bins["at"],
+        [
+            SegmentRecord(
+                SegmentState(state),
+                bins["ids"].get(number, ""),
+                bins["why"].get(number, ""),
+                bins["upd"].get(number, bins["at"]),
+            )
+            for number, state in sorted(bins["st"].items())
+        ],
+        receipts_expected=bins["receipts"] != ReceiptMode.NONE,
+        last_receipt_settles_all=bins["receipts"] == ReceiptMode.LAST,
+        generation=bins["gen"],
+    )
+    record.spread_last_receipt()
+    return record
+
+
+def owner_of(bins: Bins | None) -> Owner | None:
+    """Whom a key record belongs to."""
+    if bins is None or "claim" not in bins:
+        return None
+    return Owner(bytes(bins["mid"]), bins["gen"], bins["seg"], bins["claim"])
+
+
+def owns(bins: Bins | None, owner: Owner, receipt_key: str, now: float) -> bool:
+    """Whether the owner's message still is there and still goes by this key: else the claim is stale."""
+    return (
+        bins is not None
+        and is_live(bins, now)
+        and bins["gen"] == owner.generation
+        and bins["keys"].get(owner.segment_no) == receipt_key
+    )
+
+
+def parked_in(bins: Bins | None, now: float) -> Parked | None:
+    """The receipt that waits in a key record; one that has waited its minute has lapsed."""
+    if bins is None or not bins.get("park"):
+        return None
+    state, reason, at = bins["park"]
+    return Parked(SegmentState(state), reason, at) if at >= now - PARKING_S else None
