@@ -49,6 +49,10 @@ class Done(NamedTuple):
     bins: Bins
 
 
+class NothingSentError(StoreUnavailableError):
+    """No write of this call has left the process."""
+
+
 class Found(NamedTuple):
     """A record that a query found."""
 
@@ -89,10 +93,13 @@ class Cluster:
     ) -> list[int]:
         """Try those of `left`; returns which to try again. `settling`: an earlier try is in doubt."""
         doubtful: list[tuple[int, Answer]] = []
-        for index, record in zip(left, self._batch([changes[index] for index in left]), strict=True):
+        records = self._batch([changes[index] for index in left])
+        if not settling and records and all(_unsent(record) for record in records):
+            raise NothingSentError(str(self._away(in_words(records[0].result))))
+        for index, record in zip(left, records, strict=True):
             answer = answer_of(record.result, in_doubt=record.in_doubt)
-            if answer is Answer.FAILED:
-                raise StoreUnavailableError(f"aerospike: {in_words(record.result)}")
+            if answer in (Answer.FAILED, Answer.UNSENT):
+                raise self._failure(record.result)
             if answer is Answer.DONE:
                 done[index] = Done(answer, _bins(record) or {})
             elif answer is Answer.IN_DOUBT or settling:
@@ -126,16 +133,11 @@ class Cluster:
             try:
                 self.client.batch_write(piece, _RETRY_OFF)
             except AerospikeError as error:
-                self._mark(piece.batch_records, error.code)
+                for record in piece.batch_records:
+                    record.result, record.in_doubt = error.code or -1, True
             else:
                 _mark_unanswered(piece)
         return records
-
-    @staticmethod
-    def _mark(records: Sequence[BatchRecord], code: int | None) -> None:
-        """The batch as a whole ended with an error: so did each of its records, or nobody knows."""
-        for record in records:
-            record.result = code if code else -1
 
     def _record(self, change: Change) -> BatchRecord:
         policy: dict[str, Any] = {}
@@ -191,7 +193,7 @@ class Cluster:
 
     def _refuse_while_away(self) -> None:
         if self._clock() < self._away_until:
-            raise StoreUnavailableError("aerospike: no node answers")
+            raise NothingSentError("aerospike: no node answers")
 
     def _failure(self, code: int | None) -> StoreUnavailableError:
         if code is not None and answer_of(code) is Answer.FAILED:
@@ -209,7 +211,11 @@ def _mark_unanswered(batch: BatchRecords) -> None:
         return
     for record in batch.batch_records:
         if record.result == 0 and record.record is None:
-            record.result = batch.result
+            record.result, record.in_doubt = batch.result, True
+
+
+def _unsent(record: BatchRecord) -> bool:
+    return answer_of(record.result, in_doubt=record.in_doubt) is Answer.UNSENT
 
 
 def _bins(record: BatchRecord) -> Bins | None:

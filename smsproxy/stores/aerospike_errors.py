@@ -22,13 +22,16 @@ class Answer(Enum):
     """Done or not: nobody answered."""
     FAILED = "failed"
     """The server said no: nothing was done."""
+    UNSENT = "unsent"
+    """The client could not even ask: nothing was done."""
 
 
 _ANSWERS = {0: Answer.DONE, 2: Answer.MISSING, 5: Answer.EXISTS, 27: Answer.FILTERED}
 _SILENCE = frozenset({9, 11, 212})
-"""Time-outs and a cluster in change; all codes of the client itself, below zero, count with them."""
+"""Time-outs, and a cluster in change."""
 
 _WORDS = {
+    -15: "no node answers",
     -10: "no node answers",
     -9: "TLS failed",
     3: "the record was changed meanwhile",
@@ -56,7 +59,9 @@ def answer_of(code: int, *, in_doubt: bool = False) -> Answer:
     """What a record's result code says of its write."""
     if code in _ANSWERS:
         return _ANSWERS[code]
-    return Answer.IN_DOUBT if in_doubt or code < 0 or code in _SILENCE else Answer.FAILED
+    if in_doubt or code in _SILENCE:
+        return Answer.IN_DOUBT
+    return Answer.UNSENT if code < 0 else Answer.FAILED
 
 
 def in_words(code: int | None) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.domain.record import MessageRecord
 from smsproxy.stores import aerospike_changes as changes
-from smsproxy.stores.aerospike_cluster import MAX_BATCH, Cluster
+from smsproxy.stores.aerospike_cluster import MAX_BATCH, Cluster, NothingSentError
 from smsproxy.stores.aerospike_errors import Answer
 from smsproxy.stores.aerospike_records import (
     MESSAGES,
@@ -58,12 +58,17 @@ class Intents:
         with self._lock:
             numbered = [(at, one, self._generations.next()) for at, one in enumerate(intents)]
         made = [0] * len(intents)
+        tried: list[_Numbered] = []
         try:
             for batch in rounds(numbered, lambda one: [one[1].message_id]):
+                tried += batch
                 for at, generation in self._create(batch):
                     made[at] = generation
+        except NothingSentError:
+            self._note_doubtful(tried[: len(tried) - len(batch)])
+            raise
         except StoreUnavailableError:
-            self._note_doubtful([(intent.message_id, generation) for _, intent, generation in numbered])
+            self._note_doubtful(tried)
             self.undo(MAX_BATCH)
             raise
         return made
@@ -73,11 +78,18 @@ class Intents:
         answers = self._cluster.write([self._creation(one, now) for one in batch])
         made = [one for one, done in zip(batch, answers, strict=True) if done.answer is Answer.DONE]
         taken = [one for one, done in zip(batch, answers, strict=True) if done.answer is Answer.EXISTS]
-        if taken:  # rare: what is there may read as not found (withdrawn, lapsed), and may be replaced then
-            over = changes.over_dead(now)
-            answers = self._cluster.write([self._creation(one, now, over) for one in taken])
-            made += [one for one, done in zip(taken, answers, strict=True) if done.answer is Answer.DONE]
+        if taken:
+            made += self._replace_dead(taken, now)
         return [(at, generation) for at, _, generation in made]
+
+    def _replace_dead(self, taken: list[_Numbered], now: float) -> list[_Numbered]:
+        """Rare: what is there may read as not found (withdrawn, lapsed), and may be replaced then."""
+        over = changes.over_dead(now)
+        try:
+            answers = self._cluster.write([self._creation(one, now, over) for one in taken])
+        except NothingSentError as error:  # not so: others of the batch are stored
+            raise StoreUnavailableError(str(error)) from error
+        return [one for one, done in zip(taken, answers, strict=True) if done.answer is Answer.DONE]
 
     def _creation(self, one: _Numbered, now: float, over: object = None) -> changes.Change:
         _, intent, generation = one
@@ -86,9 +98,9 @@ class Intents:
         bins = message_bins(intent, generation, self._retention_s, self._life)
         return changes.creation(bins, seconds_left(intent.created_at, self._retention_s, now), over=over)
 
-    def _note_doubtful(self, doubtful: list[tuple[bytes, int]]) -> None:
+    def _note_doubtful(self, tried: list[_Numbered]) -> None:
         with self._lock:
-            self._undoing.update(dict.fromkeys(doubtful))
+            self._undoing.update(((one.message_id, generation), None) for _, one, generation in tried)
             while len(self._undoing) > MAX_UNDOING:
                 del self._undoing[next(iter(self._undoing))]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aerospike
 import pytest
+from contract.store.aerospike_fake import FakeServer
 
 from smsproxy.domain.receipt import Receipt
 from smsproxy.domain.record import MessageRecord, SegmentState
@@ -139,6 +140,17 @@ async def aerospike_store(directory: Path) -> AsyncIterator[AerospikeStore]:
         yield store
 
 
+_fakes: dict[Path, FakeServer] = {}
+
+
+@asynccontextmanager
+async def aerospike_fake_store(directory: Path) -> AsyncIterator[AerospikeStore]:
+    """The same store on a fake of the client's calls; the fake server outlives the store."""
+    server = _fakes.setdefault(directory, FakeServer())
+    async with opened(Place((("fake", 3000),), server.namespace), server.connect) as store:
+        yield store
+
+
 @asynccontextmanager
 async def opened(place: Place, connect: Connect) -> AsyncIterator[AerospikeStore]:
     """The clock stands still at NOW: what a test calls later is what it tells `sweep`."""
@@ -168,5 +180,6 @@ STORES: dict[str, StoreFactory] = {
     "memory": memory_store,
     "sqlite": sqlite_store,
     "aerospike": aerospike_store,
+    "aerospike_fake": aerospike_fake_store,
 }
-DURABLE = {"sqlite", "aerospike"}
+DURABLE = {"sqlite", "aerospike", "aerospike_fake"}
