@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from smsproxy.policy.memory import MemoryKeyValue
 from smsproxy.policy.strategies import Strategy
 from smsproxy.rpc.options import RpcOptions
 from smsproxy.settings import LinkSettings, PolicySettings, ServerSettings, Settings
+from smsproxy.stores.aerospike import AerospikeStore
+from smsproxy.stores.aerospike_check import Place
 from smsproxy.stores.base import Store
 from smsproxy.stores.memory import MemoryStore
 from smsproxy.stores.readout import Readout
@@ -26,9 +29,21 @@ from smsproxy.stores.sqlite_readout import SqliteReadout
 
 def record_store(settings: Settings) -> Store:
     url = settings.store.url
+    if url.kind == "aerospike":
+        return _aerospike_store(settings)
     if url.path is not None:
         return SqliteStore(url.path, retention_s=settings.store.retention_s)
     return MemoryStore(retention_s=settings.store.retention_s)
+
+
+def _aerospike_store(settings: Settings) -> Store:
+    store = settings.store
+    password = store.password.octets().decode(errors="replace")
+    return AerospikeStore(
+        Place(store.url.hosts, store.url.namespace, store.user, password, store.tls_name),
+        retention_s=store.retention_s,
+        instance=settings.server.instance_name(socket.gethostname()),
+    )
 
 
 def readout(settings: Settings) -> Readout | None:

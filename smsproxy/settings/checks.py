@@ -51,6 +51,7 @@ def check_instances(settings: Settings, report: Report) -> None:
         report.fault(
             ("server", "reuse_port"), f"several instances on one port need a shared store; {kind} is not one"
         )
+    _check_shared_store(settings, report)
     if settings.limits.instances == 1:
         return
     at = ("limits", "instances")
@@ -66,6 +67,24 @@ def check_instances(settings: Settings, report: Report) -> None:
         )
     if settings.policy.engine == "embedded":
         report.warn(at, "policy.engine embedded counts in each instance: a recipient may get each one's cap")
+
+
+def _check_shared_store(settings: Settings, report: Report) -> None:
+    """Instances on one store are told apart by their names; what the policy counts is not in that store."""
+    if not settings.store.url.shared:
+        return
+    if settings.server.reuse_port and not settings.server.instance:
+        report.warn(
+            ("server", "instance"),
+            "instances that share a port need a name each: with one name for all, the start of one marks "
+            "what the others have in flight as unknown, until its results come",
+        )
+    if settings.policy.engine == "embedded" and not settings.policy.path:
+        report.warn(
+            ("policy", "path"),
+            f"is needed beside the {settings.store.url.kind} store: without it daily and weekly counts are "
+            "forgotten at the end of the process",
+        )
 
 
 def check_files(settings: Settings, report: Report) -> None:

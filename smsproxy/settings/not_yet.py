@@ -10,15 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from smsproxy.settings.faults import KeyPath, Report
 from smsproxy.settings.root import Settings
-from smsproxy.settings.store import StoreUrl
 
 
 def _given(value: object) -> bool:
     return bool(value)
-
-
-def _aerospike(value: object) -> bool:
-    return isinstance(value, StoreUrl) and value.kind == "aerospike"
 
 
 def _outside_engine(value: object) -> bool:
@@ -29,7 +24,6 @@ _SUFFIX = ": not available in this release"
 _TLS = "TLS on the listener" + _SUFFIX
 
 NOT_YET: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    "store.url": (_aerospike, "the Aerospike store" + _SUFFIX),
     "limits.redis_url": (_given, "limits shared through Redis" + _SUFFIX),
     "policy.engine": (_outside_engine, "engines other than embedded" + _SUFFIX),
     "server.trusted_proxies": (_given, "PROXY protocol" + _SUFFIX),

@@ -191,6 +191,23 @@ def test_several_instances_without_a_shared_store_are_told_what_they_lose(tmp_pa
         assert promise in told
 
 
+SHARED = APP + LINK + '[store]\nurl = "aerospike://a/sms"\n[server]\nreuse_port = true\n'
+
+
+def test_instances_on_one_port_may_share_an_aerospike_store_and_need_names(tmp_path: Path) -> None:
+    told = [line for line in warnings_of(tmp_path, SHARED) if line.startswith(("server.", "policy."))]
+    assert [line.partition(":")[0] for line in told] == ["server.instance", "policy.path"]
+    assert "a name each" in told[0]
+    named = SHARED + 'instance = "a"\n[policy]\npath = "/var/lib/smsproxy/policy.db"\n'
+    told = [line for line in warnings_of(tmp_path, named) if line.startswith(("server.", "policy."))]
+    assert told == []
+
+
+def test_instances_on_an_aerospike_store_lose_no_receipts(tmp_path: Path) -> None:
+    store = '[store]\nurl = "aerospike://a/sms"\n[limits]\ninstances = 4\n'
+    assert "is not shared" not in " ".join(warnings_of(tmp_path, APP + LINK + store))
+
+
 def test_one_instance_is_told_nothing(tmp_path: Path) -> None:
     keys = [warning.partition(":")[0] for warning in warnings_of(tmp_path, APP + LINK)]
     assert keys == ["apps.1.secret", "links.100.password"]

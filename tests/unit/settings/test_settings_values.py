@@ -188,7 +188,6 @@ def test_a_secret_in_a_model_may_be_text_or_a_secret() -> None:
 
 
 ASKING = {
-    "store.url": '[store]\nurl = "aerospike://127.0.0.1/sms"',
     "limits.redis_url": '[limits]\nredis_url = "redis://127.0.0.1"',
     "policy.engine": '[policy]\nengine = "http"\nurl = "http://127.0.0.1:1"',
     "server.trusted_proxies": '[server]\ntrusted_proxies = ["127.0.0.1"]',
