@@ -234,10 +234,20 @@ def claim(name: str, owner: Owner, ttl: int, *, only_free: bool) -> Change:
             ops.read("ticket"),
         ],
         lambda found: found is not None and found.get("claim") == owner.claim,
-        condition=exp.Not(exp.BinExists("claim")).compile() if only_free else None,
+        condition=_free_for(owner) if only_free else None,
         ttl=ttl,
         exists=aerospike.POLICY_EXISTS_IGNORE,
     )
+
+
+def _free_for(owner: Owner) -> Any:
+    """Nobody's, or this segment's already: an earlier life claimed it and went no further."""
+    own = exp.And(
+        exp.Eq(exp.BlobBin("mid"), bytearray(owner.message_id)),
+        exp.Eq(exp.IntBin("gen"), owner.generation),
+        exp.Eq(exp.IntBin("seg"), owner.segment_no),
+    )
+    return exp.Or(exp.Not(exp.BinExists("claim")), own).compile()
 
 
 def parking(name: str, said: Parked, ticket: int, instance: str, seen: Bins | None) -> Change:

@@ -86,7 +86,9 @@ class Cluster:
             left = self._attempt(changes, left, done, settling=attempt > 1)
             if not left:
                 return [one for one in done if one is not None]
-        raise self._away(f"{len(left)} of {len(changes)} writes got no answer in {_TRIES} tries")
+        raise StoreUnavailableError(
+            f"aerospike: {len(left)} of {len(changes)} writes got no answer in {_TRIES} tries"
+        )
 
     def _attempt(
         self, changes: Sequence[Change], left: list[int], done: list[Done | None], *, settling: bool

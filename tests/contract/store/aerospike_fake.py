@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import aerospike
@@ -32,12 +33,15 @@ class Fault:
     code: int
     applied: bool = False
     in_doubt: bool = False
+    later: bool = False
+    """It is done when the test calls `land`: the server had it in its ears all the time."""
 
 
 TIMEOUT_BEFORE = Fault(NO_RESPONSE, in_doubt=True)
 """Nobody answers, and nothing was done."""
 TIMEOUT_AFTER = Fault(NO_RESPONSE, applied=True, in_doubt=True)
 """It was done, and the answer is lost."""
+TIMEOUT_LATE = Fault(NO_RESPONSE, in_doubt=True, later=True)
 GONE = Fault(NO_CONNECTION)
 
 Faults = Callable[[str, BatchRecord], Fault | None]
@@ -65,6 +69,7 @@ class FakeServer:
     """(call, records in it), for tests that count."""
     away: bool = False
     """No node answers: every call fails at once."""
+    late: list[Callable[[], None]] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def connect(self, config: dict[str, Any]) -> FakeClient:
@@ -72,6 +77,13 @@ class FakeServer:
         if self.away:
             raise _raised(NO_CONNECTION)
         return FakeClient(self)
+
+    def land(self) -> int:
+        """What was under way all the time is done now; how many writes that were."""
+        landing, self.late = self.late, []
+        for write in landing:
+            write()
+        return len(landing)
 
     def living(self, place: tuple[str, bytes]) -> _Stored | None:
         stored = self.records.get(place)
@@ -133,6 +145,8 @@ class FakeClient:
                 fault = GONE if server.away else server.fault(kind, record)
                 if fault is None or fault.applied:
                     run(record)
+                elif fault.later:
+                    server.late.append(partial(run, record))
                 if fault is not None:
                     record.result, record.in_doubt, record.record = fault.code, fault.in_doubt, None
         results = {record.result for record in batch.batch_records}
