@@ -2,7 +2,7 @@
 
 This is the loop's side: a small thread pool (the client has no asyncio API; its calls release the GIL) and
 the counters. What is written is in `aerospike_changes.py`, when in `aerospike_intents.py`,
-`aerospike_results.py` and `aerospike_receipts.py`; `docs/decisions/0008-aerospike.md` says why it holds.
+`aerospike_results.py` and `aerospike_receipts.py`; `docs/decisions/0007-aerospike.md` says why it holds.
 
 Where a cluster cannot keep base.Store's "then nothing of the batch was written" (a write may be in doubt),
 each method keeps what its callers build on: `create` blocks what may have been stored; `settle`, `withdraw`
@@ -31,8 +31,9 @@ from smsproxy.stores.aerospike_records import Life
 from smsproxy.stores.aerospike_results import Results
 from smsproxy.stores.base import Intent, SegmentResult, new_counters
 
-THREADS = 4
-"""One for each of the calls that the pipeline has under way at once: intents, results, receipts, look-ups."""
+THREADS = 6
+"""One for each call that the pipeline has under way at once: intents, results, receipts, look-ups,
+withdrawals, housekeeping."""
 _OPENING_S = 2.0
 """How long `open` marks what earlier lives left before traffic begins; the rest follows beside it."""
 _AGAIN_S = 1.0

@@ -23,6 +23,7 @@ from smsproxy.stores.aerospike_records import Bins
 
 MAX_BATCH = 500
 TRY_S = 1.0
+QUERY_MS = 3000
 _AWAY_S = 0.5
 _TRIES = 2
 _RETRY_OFF = {"total_timeout": int(TRY_S * 1000), "socket_timeout": int(TRY_S * 1000), "max_retries": 0}
@@ -183,7 +184,7 @@ class Cluster:
         query = self.client.query(self._namespace, self._sets + set_name)
         query.where(predicates.between(bin_name, 0, max(0, below_ms - 1)))
         query.max_records = most
-        policy: dict[str, Any] = {"total_timeout": 10_000, "max_retries": 0}
+        policy: dict[str, Any] = {"total_timeout": QUERY_MS, "max_retries": 0}
         if condition is not None:
             policy["expressions"] = condition
         try:

@@ -55,6 +55,8 @@ class Intents:
 
     def create(self, intents: Sequence[Intent]) -> list[int]:
         """The new generation of each intent, 0 where its message is there already."""
+        if self._undoing:
+            self.undo(MAX_BATCH)  # one of these may be among them
         with self._lock:
             numbered = [(at, one, self._generations.next()) for at, one in enumerate(intents)]
         made = [0] * len(intents)

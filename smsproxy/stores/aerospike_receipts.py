@@ -17,6 +17,7 @@ from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.domain.receipt import Receipt
 from smsproxy.domain.record import FINAL, SegmentState
 from smsproxy.stores import aerospike_changes as changes
+from smsproxy.stores import aerospike_key_changes as key_changes
 from smsproxy.stores.aerospike_cluster import Cluster
 from smsproxy.stores.aerospike_errors import Answer
 from smsproxy.stores.aerospike_records import (
@@ -118,7 +119,7 @@ class Receipts:
         self._make_room(fresh, counts)
         answers = self._cluster.write(
             [
-                changes.parking(one.name, one.said, secrets.randbits(62), self._life.instance, one.bins)
+                key_changes.parking(one.name, one.said, secrets.randbits(62), self._life.instance, one.bins)
                 for one in fresh
             ]
         )
@@ -137,7 +138,7 @@ class Receipts:
                 self._parking.park(one.name, one.said)
         if leaving:
             by = self._life.instance
-            self._cluster.write([changes.unparking(name, by=by) for name in dict.fromkeys(leaving)])
+            self._cluster.write([key_changes.unparking(name, by=by) for name in dict.fromkeys(leaving)])
             counts["receipts_parking_overflow"] += len(leaving)
 
     def deliver(self, parked: list[tuple[Owner, str, str, Bins]]) -> None:
@@ -158,7 +159,7 @@ class Receipts:
             name for (_, _, name, _), done in zip(waiting, answers, strict=True) if done.answer is Answer.DONE
         ]
         tickets = {name: bins["ticket"] for _, _, name, bins in parked if bins.get("ticket")}
-        self._cluster.write([changes.unparking(name, ticket=tickets[name]) for name in taken])
+        self._cluster.write([key_changes.unparking(name, ticket=tickets[name]) for name in taken])
         self._forget(taken)
 
     def _forget(self, names: Sequence[str]) -> None:
@@ -173,7 +174,7 @@ class Receipts:
             self._parking.lapse(now)
         due = self._cluster.query(KEYS, "parked", milliseconds(now - PARKING_S), most=PARKING_MAX)
         answers = self._cluster.write(
-            [changes.unparking(one.digest, ticket=one.bins["ticket"], by_digest=True) for one in due]
+            [key_changes.unparking(one.digest, ticket=one.bins["ticket"], by_digest=True) for one in due]
         )
         return sum(done.answer is Answer.DONE for done in answers)
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from smsproxy.domain.record import AWAITS_RECEIPT, SegmentState
 from smsproxy.stores import aerospike_changes as changes
+from smsproxy.stores import aerospike_key_changes as key_changes
 from smsproxy.stores.aerospike_cluster import MAX_BATCH, Cluster
 from smsproxy.stores.aerospike_errors import Answer
 from smsproxy.stores.aerospike_receipts import Receipts
@@ -90,8 +91,8 @@ class Results:
         owners = [_owner(one) for one in stored]
         answers = self._cluster.write(
             [
-                changes.claim(
-                    changes.name_of(one),
+                key_changes.claim(
+                    key_changes.name_of(one),
                     owner,
                     seconds_left(one.intent.created_at, self._retention_s, now),
                     only_free=only_free,
@@ -107,7 +108,7 @@ class Results:
         reused = self._living([_Prior(was, one.receipt_key) for one, owner, bins in claimed
                                if (was := _owner_before(bins, owner)) is not None])  # fmt: skip
         waiting = [
-            (owner, one.receipt_key, changes.name_of(one), bins)
+            (owner, one.receipt_key, key_changes.name_of(one), bins)
             for one, owner, bins in claimed
             if one.state in AWAITS_RECEIPT and bins.get("park")
         ]

@@ -1,0 +1,113 @@
+"""The writes of key records: whose a receipt key is, and the receipt that waits there for an owner.
+
+Like `aerospike_changes.py`: an operation list and the condition under which the server runs it. Used by the
+results (claims) and receipts (parking) of the Aerospike store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import aerospike
+from aerospike_helpers import expressions as exp
+from aerospike_helpers.operations import expression_operations as exp_ops
+from aerospike_helpers.operations import operations as ops
+
+from smsproxy.stores.aerospike_changes import Change
+from smsproxy.stores.aerospike_records import KEYS, Bins, Owner, key_name, milliseconds
+from smsproxy.stores.base import SegmentResult
+from smsproxy.stores.parking import PARKING_S, Parked
+
+_PARK_BINS = ("park", "ticket", "parked", "parked_by", "name")
+_OWNER_BINS = ("mid", "gen", "seg", "claim")
+_WHOSE_IT_WAS = [
+    exp_ops.expression_read(alias, bin_.compile(), aerospike.EXP_READ_EVAL_NO_FAIL)
+    for alias, bin_ in (
+        ("was_mid", exp.BlobBin("mid")),
+        ("was_gen", exp.IntBin("gen")),
+        ("was_seg", exp.IntBin("seg")),
+    )
+]
+
+
+def claim(name: str, owner: Owner, ttl: int, *, only_free: bool) -> Change:
+    """The key is this segment's from now on. Answers whose it was, and the receipt that waits there."""
+    new = {
+        "mid": bytearray(owner.message_id),
+        "gen": owner.generation,
+        "seg": owner.segment_no,
+        "claim": owner.claim,
+    }
+    return Change(
+        KEYS,
+        name,
+        [
+            *_WHOSE_IT_WAS,
+            *(ops.write(bin_name, value) for bin_name, value in new.items()),
+            ops.read("park"),
+            ops.read("ticket"),
+        ],
+        lambda found: found is not None and found.get("claim") == owner.claim,
+        condition=_free_for(owner) if only_free else None,
+        ttl=ttl,
+        exists=aerospike.POLICY_EXISTS_IGNORE,
+    )
+
+
+def _free_for(owner: Owner) -> Any:
+    """Nobody's, or this segment's already: an earlier life claimed it and went no further."""
+    own = exp.And(
+        exp.Eq(exp.BlobBin("mid"), bytearray(owner.message_id)),
+        exp.Eq(exp.IntBin("gen"), owner.generation),
+        exp.Eq(exp.IntBin("seg"), owner.segment_no),
+    )
+    return exp.Or(exp.Not(exp.BinExists("claim")), own).compile()
+
+
+def parking(name: str, said: Parked, ticket: int, instance: str, seen: Bins | None) -> Change:
+    """Keep a receipt that has no message yet, if the key still is as it was `seen`; a stale owner goes."""
+    seen = seen or {}
+    condition = exp.And(_same("claim", seen.get("claim")), _same("ticket", seen.get("ticket")))
+    new = {
+        "park": [int(said.state), said.reason, float(said.at)],
+        "ticket": ticket,
+        "parked": milliseconds(said.at),
+        "parked_by": instance,
+        "name": name,
+    }
+    gone = [bin_name for bin_name in _OWNER_BINS if bin_name in seen]
+    return Change(
+        KEYS,
+        name,
+        [ops.write(bin_name, value) for bin_name, value in new.items()] + _drop(gone),
+        lambda found: found is not None and found.get("ticket") == ticket,
+        condition=condition.compile(),
+        ttl=int(PARKING_S),
+        exists=aerospike.POLICY_EXISTS_IGNORE,
+    )
+
+
+def _same(bin_name: str, value: int | None) -> Any:
+    return exp.Not(exp.BinExists(bin_name)) if value is None else exp.Eq(exp.IntBin(bin_name), value)
+
+
+def unparking(name: Any, *, ticket: int = 0, by: str = "", by_digest: bool = False) -> Change:
+    """The receipt has its message, lapsed (`ticket` names it) or makes room (`by` names its instance)."""
+    ours = exp.Eq(exp.IntBin("ticket"), ticket) if ticket else exp.Eq(exp.StrBin("parked_by"), by)
+    return Change(
+        KEYS,
+        name,
+        _drop(_PARK_BINS),
+        lambda found: found is None or "ticket" not in found,
+        condition=ours.compile(),
+        by_digest=by_digest,
+    )
+
+
+def _drop(bin_names: Iterable[str]) -> list[Any]:
+    return [ops.write(bin_name, aerospike.null()) for bin_name in bin_names]
+
+
+def name_of(one: SegmentResult) -> str:
+    return key_name(one.intent.account, one.receipt_key)
