@@ -29,7 +29,7 @@ def test_the_ledger_is_exact_over_many_kills(tmp_path: Path) -> None:
         config = Config(tmp_path, smsc.port, {"links.100": {"window": WINDOW}}).write()
         for number in range(ROUNDS):
             sent |= {f"r{number}-{row}": f"round {number} row {row}" for row in range(MESSAGES)}
-            _stream_until_killed(Daemon(config), sent, said, after=200 + 97 * number % 1500)
+            stream_until_killed(Daemon(config), sent, said, after=200 + 97 * number % 1500)
         with running(Daemon(config)) as daemon, Client(daemon.target) as client:
             daemon.wait_bound()
             left = [key for key in sent if said.get(key) != "submitted"]
@@ -46,7 +46,7 @@ def test_the_ledger_is_exact_over_many_kills(tmp_path: Path) -> None:
     assert doubtful <= ROUNDS * WINDOW
 
 
-def _stream_until_killed(daemon: Daemon, sent: dict[str, str], said: dict[str, str], *, after: int) -> None:
+def stream_until_killed(daemon: Daemon, sent: dict[str, str], said: dict[str, str], *, after: int) -> None:
     """Send all that has no answer yet; kill the daemon once `after` answers came."""
     with Client(daemon.target) as client:
         daemon.wait_bound()

@@ -63,3 +63,10 @@ def test_every_fault_of_a_bad_configuration_is_told_at_once(tmp_path: Path) -> N
     process.stop()
     assert process.count_lines("server.stream_window") == 1
     assert process.count_lines("pools.1000.members.0.link") == 1
+
+
+def test_an_aerospike_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    line = _refused(Config(tmp_path, 1, {"store": {"url": f"aerospike://127.0.0.1:{port}/proxy"}}).write())
+    assert line.endswith(f"store: aerospike 127.0.0.1:{port}: no node answers (code -10)")
