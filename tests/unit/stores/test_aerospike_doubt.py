@@ -107,6 +107,36 @@ async def test_a_creation_that_failed_in_doubt_is_blocked_even_if_it_lands_later
         assert server.land() == 0
 
 
+class LandsAtTheSecondTry:
+    """The first write is heard late: after it was read back in vain, and before it is tried again."""
+
+    def __init__(self, server: FakeServer) -> None:
+        self._server = server
+        self._writes = 0
+
+    def __call__(self, kind: str, _record: object) -> Fault | None:
+        self._writes += kind == "write"
+        if kind == "write" and self._writes == 2:
+            self._server.land()
+        return TIMEOUT_LATE if kind == "write" and self._writes == 1 else None
+
+
+async def test_a_second_try_that_is_refused_because_the_first_has_landed_is_ours_all_the_same() -> None:
+    server = FakeServer()
+    async with opened(server) as store:
+        server.fault = LandsAtTheSecondTry(server)
+        intent = await created(store, an_intent())
+        server.fault = LandsAtTheSecondTry(server)
+        await store.settle([a_result(intent, SUBMITTED, "a")])
+        server.fault = LandsAtTheSecondTry(server)
+        await store.receive([a_receipt("a")])
+        assert await states(store, intent) == [DELIVERED]
+        assert (store.counters["results_stored"], store.counters["receipts_repeated"]) == (1, 0)
+        server.fault = LandsAtTheSecondTry(server)
+        await store.withdraw([intent])
+        assert store.counters["intents_withdrawn"] == 1
+
+
 async def test_what_cannot_be_blocked_at_once_is_blocked_at_a_sweep() -> None:
     server = FakeServer()
     async with opened(server) as store:
