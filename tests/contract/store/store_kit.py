@@ -11,7 +11,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import aerospike
-import pytest
 from contract.store.aerospike_fake import FakeServer
 
 from smsproxy.domain.receipt import Receipt
@@ -122,12 +121,14 @@ async def sqlite_store(directory: Path) -> AsyncIterator[SqliteStore]:
         await store.close()
 
 
+def cluster_hosts() -> str:
+    return os.environ.get("AEROSPIKE_HOSTS", "")
+
+
 @asynccontextmanager
 async def aerospike_store(directory: Path) -> AsyncIterator[AerospikeStore]:
     """A real cluster: one variable runs the whole suite on it. Its sets are the tests' own."""
-    hosts = os.environ.get("AEROSPIKE_HOSTS")
-    if not hosts:
-        pytest.skip("AEROSPIKE_HOSTS=host:3000 names no Aerospike cluster to test against")
+    hosts = cluster_hosts()
     place = Place(
         tuple(
             (host, int(port or 3000)) for host, _, port in (one.partition(":") for one in hosts.split(","))
