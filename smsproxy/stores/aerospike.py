@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 class AerospikeStore:
-    """See base.Store for the contract of every method."""
+    """See base.Store for the contract of every method, base.Health for what it tells of outages."""
 
     def __init__(
         self,
@@ -66,6 +66,18 @@ class AerospikeStore:
 
     def __repr__(self) -> str:
         return f"<AerospikeStore {self._place} namespace={self._place.namespace}>"
+
+    @property
+    def away(self) -> str:
+        return self.cluster.away if self.cluster is not None else ""
+
+    @property
+    def outages(self) -> int:
+        return self.cluster.outages if self.cluster is not None else 0
+
+    @property
+    def refused(self) -> int:
+        return self.cluster.refused if self.cluster is not None else 0
 
     async def open(self) -> None:
         await self._run(self._open)

@@ -72,6 +72,10 @@ class Cluster:
         self._sets = sets
         self._clock = clock
         self._away_until = 0.0
+        self.away = ""
+        """Why the last call got no answer; empty once one does (housekeeping asks each second)."""
+        self.outages = 0
+        self.refused = 0
         self.writes_in_doubt = 0
         self.writes_tried_again = 0
 
@@ -86,6 +90,7 @@ class Cluster:
             self.writes_tried_again += len(left) if attempt > 1 else 0
             left = self._attempt(changes, left, done, settling=attempt > 1)
             if not left:
+                self.away = ""
                 return [one for one in done if one is not None]
         raise StoreUnavailableError(
             f"aerospike: {len(left)} of {len(changes)} writes got no answer in {_TRIES} tries"
@@ -160,7 +165,9 @@ class Cluster:
     def read(self, set_name: str, keys: Sequence[Any]) -> list[Bins | None]:
         """All bins of each record, in order of the keys; None where there is none. No key twice."""
         self._refuse_while_away()
-        return self._read([(self._namespace, self._sets + set_name, key) for key in keys])
+        found = self._read([(self._namespace, self._sets + set_name, key) for key in keys])
+        self.away = ""
+        return found
 
     def _read(self, keys: list[Any]) -> list[Bins | None]:
         found: list[Bins | None] = []
@@ -188,14 +195,17 @@ class Cluster:
         if condition is not None:
             policy["expressions"] = condition
         try:
-            return [Found(key[3], bins) for key, _, bins in query.results(policy)]
+            found = query.results(policy)
         except AerospikeError as error:
             raise self._failure(error.code) from error
+        self.away = ""
+        return [Found(key[3], bins) for key, _, bins in found]
 
     # -- away -----------------------------------------------------------------------------------------------
 
     def _refuse_while_away(self) -> None:
         if self._clock() < self._away_until:
+            self.refused += 1
             raise NothingSentError("aerospike: no node answers")
 
     def _failure(self, code: int | None) -> StoreUnavailableError:
@@ -205,6 +215,8 @@ class Cluster:
 
     def _away(self, words: str) -> StoreUnavailableError:
         self._away_until = self._clock() + _AWAY_S
+        self.outages += not self.away
+        self.away = words
         return StoreUnavailableError(f"aerospike: {words}")
 
 

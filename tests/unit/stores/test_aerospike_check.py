@@ -14,6 +14,7 @@ from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.stores.aerospike_changes import withdrawal
 from smsproxy.stores.aerospike_check import Place, client_config
 from smsproxy.stores.aerospike_cluster import Cluster
+from smsproxy.stores.base import Health
 
 WHERE = "aerospike as1:3000,as2:3100: "
 
@@ -99,11 +100,15 @@ async def test_while_the_cluster_is_away_every_call_is_refused_and_nothing_is_ke
             with pytest.raises(StoreUnavailableError, match="no node answers"):
                 await call
         assert store._intents.undoing == 0
+        assert isinstance(store, Health)
+        assert (store.away, store.outages) == ("no node answers (code -10)", 1)
+        assert store.refused > 0
         server.away = False
         await asyncio.sleep(0)
         assert store.cluster is not None
         store.cluster._away_until = 0.0
         assert await store.create([an_intent(2)]) == [True]
+        assert (store.away, store.outages) == ("", 1)
 
 
 def test_a_cluster_that_gave_no_answer_is_not_asked_again_for_half_a_second() -> None:
