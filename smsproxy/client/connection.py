@@ -24,6 +24,7 @@ from smsproxy.client.backoff import Backoff
 from smsproxy.client.errors import BROKEN, FOREIGN, UnreachableError, client_error
 from smsproxy.client.messages import SmsResponse
 from smsproxy.client.options import ClientOptions
+from smsproxy.client.retired import Retired, takes_no_calls
 from smsproxy.domain.endpoint import Endpoint, parse_target
 from smsproxy.rpc.descriptors import SERVICE_NAME, SmsRequest
 
@@ -58,11 +59,13 @@ class Connection:
         self._app_id = app_id
         self._tls = tls
         self._channel: Channel | None = None
+        self._retired = Retired()
         self._closed = False
 
     def close(self) -> None:
         """Close the connection; calls under way end with UnreachableError."""
         self._closed = True
+        self._retired.close()
         if self._channel is not None:
             self._channel.close()
 
@@ -126,6 +129,9 @@ class Connection:
         )
 
     def _open(self) -> Channel:
+        if self._channel is not None and takes_no_calls(self._channel):
+            self._retired.add(self._channel)
+            self._channel = None
         if self._channel is None:
             self._channel = _channel(self._where, self._tls)
         return self._channel

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
+from grpclib.protocol import H2Protocol
 from grpclib.server import Server
+from h2.settings import SettingCodes
 
 from smsproxy.rpc.gen.sms.v1 import (
     CheckEsmeRequest,
@@ -77,6 +79,7 @@ class FakeDaemon(SmsServiceBase):
     def __post_init__(self) -> None:
         self._server: Server | None = None
         self._transports: list[asyncio.BaseTransport] = []
+        self._protocols: list[H2Protocol] = []
         self._arrived = asyncio.Event()
 
     async def start(self, port: int = 0) -> None:
@@ -85,6 +88,7 @@ class FakeDaemon(SmsServiceBase):
 
         def remembered() -> asyncio.Protocol:
             protocol = create()
+            self._protocols.append(protocol)
             made = protocol.connection_made
 
             def connection_made(transport: asyncio.BaseTransport) -> None:
@@ -110,6 +114,17 @@ class FakeDaemon(SmsServiceBase):
         for transport in self._transports:
             transport.abort()
         self._transports.clear()
+
+    @property
+    def connections(self) -> int:
+        """How many there were."""
+        return len(self._protocols)
+
+    def take_no_calls(self) -> None:
+        """Say on every connection that no new stream may be opened, as a daemon that drains."""
+        for protocol in self._protocols:
+            protocol.connection._connection.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 0})
+            protocol.connection.flush()
 
     async def wait_received(self, count: int) -> None:
         async with asyncio.timeout(BOUND_S):

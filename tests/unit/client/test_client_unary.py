@@ -17,6 +17,7 @@ from grpclib.events import SendTrailingMetadata, listen
 from grpclib.exceptions import GRPCError
 from grpclib.server import Server
 
+from smsproxy.aio.wait import settled
 from smsproxy.client import (
     EsmeState,
     MessageInfo,
@@ -29,6 +30,7 @@ from smsproxy.client import (
     UnauthenticatedError,
     UnreachableError,
 )
+from smsproxy.client.retired import takes_no_calls
 from smsproxy.rpc.gen.sms.v1 import SmsRequest, SmsResponse, SmsStatusResponse
 
 
@@ -121,6 +123,23 @@ async def test_nobody_listening_is_told_at_once() -> None:
     async with SmsClient(f"127.0.0.1:{port}", lambda: "t", 1) as client:
         with pytest.raises(UnreachableError, match=f"127.0.0.1:{port}: connection refused"):
             await client.send(an_sms())
+
+
+async def test_a_daemon_that_drains_gets_no_new_call_and_finishes_those_under_way(daemon: FakeDaemon) -> None:
+    daemon.answering = then(lambda _: None, accepted)
+    async with a_client(daemon) as client:
+        under_way = asyncio.create_task(client.send(an_sms(0)))
+        await daemon.wait_received(1)
+        daemon.take_no_calls()
+        channel = client._connection._channel
+        assert channel is not None
+        assert await settled(lambda: takes_no_calls(channel), timeout_s=5)
+        assert [(await client.send(an_sms(number))).success for number in (1, 2)] == [True, True]
+        assert daemon.connections == 2
+        assert not under_way.done()
+        assert len(client._connection._retired) == 1
+        daemon.cut()
+        assert (await under_way).success
 
 
 async def test_no_answer_in_time_is_an_error_and_the_next_call_works(daemon: FakeDaemon) -> None:
