@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from smsproxy.simulator import ledger
 from tests.flow.kit import Client, Config, Daemon, M, Smsc, running, sms
+from tests.flow.ledger import DriverLog, Request, check_ledger, read_store
 
 
 @pytest.fixture
@@ -56,15 +57,26 @@ def test_checkesme_tells_whether_the_link_can_submit(tmp_path: Path, smsc: Smsc)
 
 
 def test_a_stream_is_answered_in_order_and_each_is_sent_once(tmp_path: Path, smsc: Smsc) -> None:
-    wanted = [f"message number {number}" for number in range(2000)]
-    with running(Daemon(Config(tmp_path, smsc.port).write())) as daemon, Client(daemon.target) as client:
+    log = DriverLog()
+    wanted = [log.add(f"t{number}", f"message number {number}") for number in range(2000)]
+    config = Config(tmp_path, smsc.port).write()
+    with running(Daemon(config)) as daemon, Client(daemon.target) as client:
         daemon.wait_bound()
-        requests = (sms(message=text, transaction_id=f"t{number}") for number, text in enumerate(wanted))
-        answers = list(client.stream(requests))
+        answers = list(client.stream(asked(log, wanted)))
         assert [answer.transaction_id for answer in answers] == [f"t{number}" for number in range(2000)]
         assert {answer.status for answer in answers} == {"submitted"}
         client.wait_status(answers[-1].message_id, "DELIVERED")
-    assert Counter(smsc.texts()) == Counter(wanted)
+    for answer in answers:
+        log.answered(answer)
+    counts = check_ledger(log, smsc.entries(), read_store(config))
+    assert (counts.pdus, counts.receipts_ok) == (2000, 2000)
+
+
+def asked(log: DriverLog, requests: Iterable[Request]) -> Iterator[Any]:
+    """What to send, noted as it is taken."""
+    for request in requests:
+        log.asked(request.transaction_id)
+        yield sms(message=request.text, transaction_id=request.transaction_id)
 
 
 def test_a_request_sent_again_is_not_submitted_again(tmp_path: Path, smsc: Smsc) -> None:
@@ -84,25 +96,29 @@ def test_a_request_sent_again_is_not_submitted_again(tmp_path: Path, smsc: Smsc)
 def test_a_killed_daemon_sends_nothing_twice(tmp_path: Path, smsc: Smsc) -> None:
     config = Config(tmp_path, smsc.port, {"store": {"url": "sqlite:./store.db"}}).write()
     accepted: dict[str, str] = {}
+    log = DriverLog()
+    wanted = [log.add(f"k{number}", f"kill {number}") for number in range(3000)]
     daemon = Daemon(config)
     with Client(daemon.target) as client:
         daemon.wait_bound()
-        requests = [sms(message=f"kill {number}", transaction_id=f"k{number}") for number in range(3000)]
-        answers = client.stream(requests)
-        for answer in answers:
+        for answer in client.stream(asked(log, wanted)):
+            log.answered(answer)
             accepted[answer.transaction_id] = answer.message_id
             if len(accepted) == 500:
                 daemon.stop(signal.SIGKILL)
                 break
+    log.break_open(request.transaction_id for request in wanted)
     with running(Daemon(config)) as daemon, Client(daemon.target) as client:
         daemon.wait_bound()
         for message_id in list(accepted.values())[::50]:
             assert client.info(message_id).status in ("submitted", "DELIVERED")
-        answers = list(client.stream(requests))
+        answers = list(client.stream(asked(log, wanted)))
+        for answer in answers:
+            log.answered(answer)
         assert {answer.status for answer in answers} <= {"submitted", "unknown"}
         assert sum(answer.status == "unknown" for answer in answers) <= 50  # the window
         assert all(answer.repeated for answer in answers if answer.status == "unknown")
-    assert max(Counter(smsc.texts()).values()) == 1
+    check_ledger(log, smsc.entries(), read_store(config))
 
 
 def test_sigterm_answers_what_was_read_unbinds_and_exits_cleanly(tmp_path: Path, smsc: Smsc) -> None:

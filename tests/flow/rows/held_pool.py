@@ -47,8 +47,8 @@ class HeldPool:
             folders = [self.folder / f"smsc-{number}" for number in range(self._links)]
             self.smscs = [stack.enter_context(running(Smsc(folder, self._script))) for folder in folders]
             ports = [smsc.port for smsc in self.smscs]
-            config = a_pool(self.folder, ports, self._tables, **self._link)
-            self.daemon = stack.enter_context(running(Daemon(config)))
+            self.config = a_pool(self.folder, ports, self._tables, **self._link)
+            self.daemon = stack.enter_context(running(Daemon(self.config)))
             self.client = stack.enter_context(Client(self.daemon.target))
             for link_id in range(100, 100 + self._links):
                 self.daemon.wait_bound(link_id)

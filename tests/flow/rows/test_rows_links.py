@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from held_load import HeldLoad, a_pool, check_held, percentile, recipient
+from held_load import HeldLoad, a_pool, percentile, recipient
 from held_pool import LINKS, RATE, SLACK, HeldPool
 from rows_kit import SOAK, Campaign, check_ledger
 from rows_log import events, most_lines_a_second, times_to_bind_again
@@ -37,7 +37,7 @@ def test_row_2_a_random_link_is_cut_every_few_seconds_under_held_load(tmp_path: 
     assert len(cuts) <= in_doubt <= 50 * len(cuts)
     assert share_taken_by_other_links(load, cuts) >= 0.999
     assert max(times_to_bind_again(held.daemon)) <= 3 * SLACK
-    check_held(load.campaign, entries)
+    check_ledger(load.campaign, entries, held.config)
 
 
 def share_taken_by_other_links(load: HeldLoad, cuts: list[dict[str, Any]]) -> float:
@@ -72,7 +72,7 @@ def test_row_2_a_link_that_is_cut_again_and_again_doubles_and_loses_nothing(tmp_
     assert cuts <= ends["unknown"] <= cuts * WINDOW
     assert {answer.esme for answer in campaign.said.values() if answer.status == "unknown"} == {100}
     assert all(entry.answer == 0 for entry in ledger.submits(good_entries))
-    check_ledger(campaign, [*cut_entries, *good_entries])
+    check_ledger(campaign, [*cut_entries, *good_entries], config)
 
 
 @pytest.mark.long
@@ -103,7 +103,7 @@ def test_row_3_what_is_never_answered_is_in_doubt_and_never_sent_again(tmp_path:
     )
     assert percentile(waits, 0.99) <= timeout_s + 0.5 * SLACK
     assert load.waits(lambda trip: trip.answer.status == "unknown" and trip.ended_at < last)[0] >= timeout_s
-    check_held(load.campaign, entries)
+    check_ledger(load.campaign, entries, held.config)
 
 
 def test_row_3_three_silences_in_a_row_end_the_session_and_the_link_binds_again(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_row_3_three_silences_in_a_row_end_the_session_and_the_link_binds_again(
                 campaign.note(client.send(sms(transaction_id=key, message=text)))
         entries = smsc.entries()
     assert [answer.status for answer in campaign.said.values()] == ["unknown"] * 3 + ["submitted"] * 2
-    check_ledger(campaign, entries)
+    check_ledger(campaign, entries, config)
 
 
 @pytest.mark.long
@@ -154,4 +154,4 @@ def test_row_4_late_and_wrong_answers_settle_only_what_they_belong_to(tmp_path: 
     assert len(refused) == marked["nack"]
     assert unexpected == sum(marked[kind] for kind in odd)
     assert set(load.campaign.ends) == {"submitted", "unknown", "rejected"}
-    check_held(load.campaign, entries)
+    check_ledger(load.campaign, entries, held.config)

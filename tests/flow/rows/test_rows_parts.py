@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from held_load import HeldLoad, a_pool, check_held, recipient
-from rows_kit import SOAK
+from held_load import HeldLoad, a_pool, recipient
+from rows_kit import SOAK, check_ledger
 
 from smsproxy.simulator import ledger
 from smsproxy.simulator.entry import Entry
@@ -85,7 +85,7 @@ def run(folder: Path, rule: dict[str, Any]) -> Run:
             records = {key: client.info(said.message_id, 1000) for key, said in load.campaign.said.items()}
         logs = [smsc.entries() for smsc in smscs]
     entries = [entry for log in logs for entry in log]
-    check_held(load.campaign, entries)
+    check_ledger(load.campaign, entries, config)
     submits: dict[str, list[tuple[int, Entry]]] = {}
     for link_id, log in enumerate(logs, 100):
         for entry in ledger.submits(log):
