@@ -103,8 +103,8 @@ class Process:
 class Daemon(Process):
     """`smsproxy run` on a configuration file."""
 
-    def __init__(self, config: Path) -> None:
-        super().__init__(["run", "--config", str(config)])
+    def __init__(self, config: Path, *, env: dict[str, str] | None = None) -> None:
+        super().__init__(["run", "--config", str(config)], env=env)
         try:
             self.port = int(json.loads(self.wait_line('"event": "ready"'))["port"])
         except BaseException:
@@ -258,9 +258,12 @@ def sms(**fields: Any) -> Any:
 class Client:
     """The five RPCs through grpcio."""
 
-    def __init__(self, target: str, *, app_id: int = 1, bearer: str | None = None) -> None:
+    def __init__(
+        self, target: str, *, app_id: int = 1, bearer: str | None = None, retries: bool = False
+    ) -> None:
+        """`retries`: as grpcio has them by default, for callers that outlive a daemon."""
         # A pool of its own is a connection of its own; grpcio would share one among equal channels.
-        options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
+        options = [("grpc.enable_retries", int(retries)), ("grpc.use_local_subchannel_pool", 1)]
         self.channel = grpc.insecure_channel(target, options=options)
         self.metadata = [("authorization", f"Bearer {bearer or token(app_id)}"), ("app_id", str(app_id))]
 
