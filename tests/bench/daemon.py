@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 
 APP_ID = 1
 LINK_ID = 100
+_SYSTEM_ID = "bench"
 _TOKEN_TTL_S = 6 * 3600
 Table = Mapping[str, Any]
 
@@ -37,6 +38,9 @@ class DaemonFiles:
     http: str
     token: str
     certificate: Path | None
+    store: Path
+    account: str
+    """As the store names the account of the link."""
 
 
 def prepare(directory: Path, smsc: str, overlay: Table, *, tls: bool, redis_url: str) -> DaemonFiles:
@@ -53,7 +57,8 @@ def prepare(directory: Path, smsc: str, overlay: Table, *, tls: bool, redis_url:
     config = directory / "smsproxy.toml"
     config.write_text(to_toml(settings).replace("{redis}", redis_url))
     claims = {"app_id": APP_ID, "exp": int(time.time()) + _TOKEN_TTL_S}
-    return DaemonFiles(config, grpc, http, jwt.encode(claims, secret, algorithm="HS256"), certificate)
+    token = jwt.encode(claims, secret, algorithm="HS256")
+    return DaemonFiles(config, grpc, http, token, certificate, _store(directory), f"{_SYSTEM_ID}@{smsc}")
 
 
 def _settings(directory: Path, smsc: str, grpc: str, http: str) -> Table:
@@ -61,7 +66,7 @@ def _settings(directory: Path, smsc: str, grpc: str, http: str) -> Table:
     link = {
         "host": host,
         "port": int(port),
-        "system_id": "bench",
+        "system_id": _SYSTEM_ID,
         "password_file": str(directory / "link.password"),
         "window": 1000,
         "rate_per_s": 0,
@@ -71,9 +76,13 @@ def _settings(directory: Path, smsc: str, grpc: str, http: str) -> Table:
         "server": {"listen": grpc},
         "http": {"listen": http},
         "apps": {str(APP_ID): {"name": "bench", "secret_file": str(directory / "app.secret")}},
-        "store": {"url": f"sqlite://{directory / 'smsproxy.db'}"},
+        "store": {"url": f"sqlite://{_store(directory)}"},
         "links": {str(LINK_ID): link},
     }
+
+
+def _store(directory: Path) -> Path:
+    return directory / "smsproxy.db"
 
 
 def _merged(under: Table, over: Table) -> Table:

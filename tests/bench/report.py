@@ -27,6 +27,8 @@ class RowResult:
     messages: int
     echo: Sequence[Round]
     pipeline: Sequence[Round]
+    names: tuple[str, str] = ("echo", "pipeline")
+    """Of the two sides; with `--stored` both are the pipeline."""
 
     def ratios(self) -> list[float]:
         """Answers: the pipeline's messages/s over the echo's."""
@@ -48,8 +50,8 @@ class RowResult:
             "messages": self.messages,
             "ratio": _summary(self.ratios()),
             "settled_ratio": _summary(self.settled_ratios()),
-            "echo": _side(self.echo),
-            "pipeline": _side(self.pipeline),
+            self.names[0]: _side(self.echo),
+            self.names[1]: _side(self.pipeline),
         }
 
 
@@ -73,15 +75,15 @@ def _side(rounds: Sequence[Round]) -> dict[str, Any]:
 
 def table(results: Sequence[RowResult]) -> Table:
     """The human form."""
-    made = Table(title="full pipeline against a bare grpclib echo, medians (least-most)")
+    made = Table(title=f"{results[0].names[1]} against {results[0].names[0]}, medians (least-most)")
     columns = ("row", "side", "messages/s", "with receipts/s", "ratio", "settled", "µs CPU/message", "core",
                "p50 ms", "p99 ms", "RSS MiB", "load core", "smsc core")  # fmt: skip
     for column in columns:
         made.add_column(column, justify="left" if column in ("row", "side") else "right")
     for result in results:
-        made.add_row(result.row.name, "echo", *_cells(result.echo, "", ""))
+        made.add_row(result.row.name, result.names[0], *_cells(result.echo, "", ""))
         ratios = _spread(result.ratios(), 2), _median(result.settled_ratios(), 2)
-        made.add_row("", "pipeline", *_cells(result.pipeline, *ratios), end_section=True)
+        made.add_row("", result.names[1], *_cells(result.pipeline, *ratios), end_section=True)
     return made
 
 

@@ -1,9 +1,9 @@
 """`make bench`: `python -m tests.bench.run [--rounds 7] [--messages 60000] [--quick] [--rows a,b | all]`.
 
 The measured server, echo or daemon, has one core for itself; load, SMSC and this runner share the other.
-Rounds alternate: echo, pipeline, echo, pipeline, after one warm-up each. Prints a table, writes
-build/bench.json. Exit code 0: figures; 1: a round was not valid, so its row has none and its folder is
-kept; 2: bad arguments.
+Rounds alternate: echo, pipeline, echo, pipeline, after one warm-up each. With `--stored N` both sides are the
+pipeline, and one of them has N messages in its store before. Prints a table, writes build/bench.json. Exit
+code 0: figures; 1: a round was not valid, so its row has none and its folder is kept; 2: bad arguments.
 """
 
 from __future__ import annotations
@@ -38,12 +38,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--messages", type=int, default=60_000, help="per round")
     parser.add_argument("--quick", action="store_true", help=f"{_QUICK_ROUNDS} rounds of {_QUICK_MESSAGES}")
     parser.add_argument("--rows", default="stream", help="comma-separated, or all")
+    parser.add_argument(
+        "--stored", type=int, default=0, help="compare a store with so many messages to an empty one"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the run's folder: settings, store, logs")
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.messages = _QUICK_ROUNDS, _QUICK_MESSAGES
-    if args.rounds < 1 or args.messages < 1000:
-        parser.error("wanted: rounds >= 1, messages >= 1000")
+    if args.rounds < 1 or args.messages < 1000 or args.stored < 0:
+        parser.error("wanted: rounds >= 1, messages >= 1000, stored >= 0")
     try:
         args.rows = chosen(args.rows)
     except ValueError as error:
@@ -93,13 +96,15 @@ def measure(row: Row, args: argparse.Namespace, core: int | None, console: Conso
     console.print(
         f"{row.name}: {row.what}; {messages:,} messages a round; files in {directory}", highlight=False
     )
+    names = ("empty", f"{args.stored:,} stored") if args.stored else ("echo", "pipeline")
     echo_rounds: list[Round] = []
     pipeline_rounds: list[Round] = []
     with contextlib.ExitStack() as stack:
         redis_url = stack.enter_context(_redis()) if row.redis else ""
-        echo = EchoSide(row, core, directory)
+        bare = PipelineSide(row, core, _folder(directory, "empty"), redis_url) if args.stored else None
+        echo = bare or EchoSide(row, core, directory)
         stack.callback(echo.stop)
-        pipeline = PipelineSide(row, core, directory, redis_url)
+        pipeline = PipelineSide(row, core, directory, redis_url, stored=args.stored)
         stack.callback(pipeline.stop)
         echo.start()
         pipeline.start()
@@ -110,17 +115,25 @@ def measure(row: Row, args: argparse.Namespace, core: int | None, console: Conso
             echo_rounds.append(echo.round(messages, first))
             pipeline_rounds.append(pipeline.round(messages, first))
             first += messages
-            _progress(console, row, number, echo_rounds[-1], pipeline_rounds[-1])
+            _progress(console, row, number, echo_rounds[-1], pipeline_rounds[-1], names)
     if not args.keep:
         shutil.rmtree(directory)
-    return report.RowResult(row, messages, echo_rounds, pipeline_rounds)
+    return report.RowResult(row, messages, echo_rounds, pipeline_rounds, names)
 
 
-def _progress(console: Console, row: Row, number: int, echo: Round, pipeline: Round) -> None:
+def _folder(directory: Path, name: str) -> Path:
+    folder = directory / name
+    folder.mkdir()
+    return folder
+
+
+def _progress(
+    console: Console, row: Row, number: int, echo: Round, pipeline: Round, names: tuple[str, str]
+) -> None:
     ratio = pipeline.messages_per_s / echo.messages_per_s
     console.print(
-        f"{row.name} round {number}: echo {echo.messages_per_s:,.0f}/s, "
-        f"pipeline {pipeline.messages_per_s:,.0f}/s "
+        f"{row.name} round {number}: {names[0]} {echo.messages_per_s:,.0f}/s, "
+        f"{names[1]} {pipeline.messages_per_s:,.0f}/s "
         f"({pipeline.settled_per_s:,.0f}/s with receipts), ratio {ratio:.2f}",
         highlight=False,
     )

@@ -18,6 +18,7 @@ from typing import Any
 from tests.bench import daemon
 from tests.bench.procs import BenchError, Child
 from tests.bench.rows import Row
+from tests.bench.stored import fill
 
 _START_S = 30.0
 _ROUND_S = 180.0
@@ -70,10 +71,13 @@ class EchoSide:
 
 
 class PipelineSide:
-    """The daemon with the embedded store, and the SMSC behind it."""
+    """The daemon with the embedded store, and the SMSC behind it. `stored`: messages in the store before."""
 
-    def __init__(self, row: Row, core: int | None, directory: Path, redis_url: str) -> None:
+    def __init__(
+        self, row: Row, core: int | None, directory: Path, redis_url: str, *, stored: int = 0
+    ) -> None:
         self._row, self._core, self._directory, self._redis_url = row, core, directory, redis_url
+        self._stored = stored
         self._smsc = Child("smsc", ["tests.bench.fast_smsc", "--receipts"], core=None, directory=directory)
         self._daemon: Child | None = None
         self._load: list[str] = []
@@ -83,6 +87,8 @@ class PipelineSide:
         smsc = self._smsc.json_line(_START_S)["listening"]
         row = self._row
         files = daemon.prepare(self._directory, smsc, row.settings, tls=row.tls, redis_url=self._redis_url)
+        if self._stored:
+            fill(files.store, self._stored, files.account, derived_ids="--transaction-ids" in row.load)
         arguments = ["smsproxy", "run", "--config", str(files.config)]
         self._daemon = Child("daemon", arguments, core=self._core, directory=self._directory)
         self._daemon.wait_for(lambda: _is_ready(files.http), _START_S, "is not ready")

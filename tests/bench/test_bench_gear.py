@@ -7,9 +7,11 @@ import importlib
 import json
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+from smsproxy.domain.record import SegmentState
+from smsproxy.stores.sqlite import SqliteStore
 
 ROOT = Path(__file__).parents[2]
 HEAD = struct.Struct(">LLLL")
@@ -196,3 +201,22 @@ def _bind(esme: socket.socket, command_id: int) -> Callable[[], Pdu]:
 def _counts(smsc: Gear) -> dict[str, Any]:
     smsc.process.send_signal(signal.SIGUSR1)
     return smsc.line()
+
+
+@pytest.mark.parametrize("derived_ids", [False, True])
+async def test_a_filled_store_is_one_of_ours_and_sound(
+    bench: Callable[[str], ModuleType], tmp_path: Path, *, derived_ids: bool
+) -> None:
+    bench("stored").fill(tmp_path / "s.db", 500, "bench@127.0.0.1:1", derived_ids=derived_ids)
+    store = SqliteStore(tmp_path / "s.db", retention_s=259_200)
+    await store.open()
+    try:
+        assert store.counters["intents_marked_unknown"] == 0
+        assert await store.sweep(time.time()) == 0
+        with contextlib.closing(sqlite3.connect(tmp_path / "s.db")) as file:
+            ids = [one for (one,) in file.execute("SELECT message_id FROM messages")]
+        records = await store.find(ids)
+        assert {record.status for record in records if record} == {SegmentState.DELIVERED}
+        assert len(records) == 500
+    finally:
+        await store.close()
