@@ -7,13 +7,14 @@ their own and go with their retention.
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections import Counter
 from pathlib import Path
 
+import grpc
 import pytest
 
-from tests.flow.daemon.test_daemon_crash import stream_until_killed
 from tests.flow.kit import Client, Config, Daemon, Smsc, running, sms
 
 HOSTS = os.environ.get("AEROSPIKE_HOSTS", "")
@@ -52,3 +53,20 @@ def test_over_many_kills_nothing_is_sent_twice_and_nothing_acknowledged_is_lost(
     assert not [key for key, status in said.items() if status == "submitted" and not seen[sent[key]]]
     assert set(said.values()) <= {"submitted", "unknown"}
     print(f"{ROUNDS} kills, {len(sent)} messages, {Counter(said.values())}")
+
+
+def stream_until_killed(daemon: Daemon, sent: dict[str, str], said: dict[str, str], *, after: int) -> None:
+    """Send all that has no answer yet; kill the daemon once `after` answers came."""
+    with Client(daemon.target) as client:
+        daemon.wait_bound()
+        todo = [sms(transaction_id=key, message=text) for key, text in sent.items() if key not in said]
+        answers = client.stream(todo)
+        try:
+            for count, answer in enumerate(answers, 1):
+                said[answer.transaction_id] = answer.status
+                if count == after:
+                    daemon.stop(signal.SIGKILL)
+        except grpc.RpcError:
+            pass  # the connection broke: what has no answer is asked again in the next life
+    daemon.stop(signal.SIGKILL)
+    assert not daemon.count_lines("Traceback"), daemon.lines
