@@ -80,7 +80,7 @@ class FrameBudget:
         self._opened += 1
 
     def reset(self, now: float) -> None:
-        """A stream was reset: by the peer, or by us for the peer's fault. Raises FloodError.
+        """A stream was reset soon after it was opened, or by us for the peer's fault. Raises FloodError.
 
         Only past half of the streams it opened: who cancels some of very many calls floods nobody.
         """

@@ -7,10 +7,11 @@ DATA first, charges it to the connection's budget, and says what h2 shall see of
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Container
+import time
+from collections.abc import Callable, Mapping
 
 from smsproxy.rpc.budgets import Flood, FloodError, FrameBudget
+from smsproxy.rpc.flow import GuardedStream
 from smsproxy.rpc.options import RpcOptions
 
 HEADER_BYTES = 9
@@ -20,6 +21,9 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDO
 END_STREAM = ACK = 0x1
 END_HEADERS = 0x4
 _FLAGS_AT = 4
+RAPID_S = 1.0
+"""A reset of an older stream is no rapid one: callers whose deadlines passed send them, and when we are slow
+they all do."""
 _ZERO_INCREMENT = (b"\0\0\0\0", b"\x80\0\0\0")
 """The first bit of a WINDOW_UPDATE is reserved and ignored (RFC 9113 §6.9)."""
 
@@ -33,7 +37,7 @@ class Fence:
     def __init__(
         self,
         options: RpcOptions,
-        streams: Container[int],
+        streams: Mapping[int, GuardedStream],
         reset: Callable[[int], None],
         data_frames: Callable[[], int],
     ) -> None:
@@ -42,7 +46,7 @@ class Fence:
         self._streams = streams
         self._reset = reset
         self._data_frames = data_frames
-        self._clock = asyncio.get_running_loop().time
+        self._clock = time.monotonic  # as the streams' own `created`
         self._block = 0
         self._faulty = 0
         self.blocks = 0
@@ -67,7 +71,7 @@ class Fence:
                 self.fault(stream_id)
                 return b""
         else:
-            self._charge(kind, flags, len(frame) - HEADER_BYTES)
+            self._charge(kind, flags, stream_id, len(frame) - HEADER_BYTES)
         return frame
 
     def fed(self, flags: int) -> None:
@@ -101,12 +105,14 @@ class Fence:
             return frame[:_FLAGS_AT] + bytes((flags | END_STREAM,)) + frame[_FLAGS_AT + 1 :]
         return frame
 
-    def _charge(self, kind: int, flags: int, size: int) -> None:
+    def _charge(self, kind: int, flags: int, stream_id: int, size: int) -> None:
         now = self._clock()
         if kind == PING and not flags & ACK:
             self._budget.ping(now, self._data_frames())
         elif kind == RST_STREAM:
-            self._budget.reset(now)
+            stream = self._streams.get(stream_id)
+            if stream is None or stream.created is None or now - stream.created < RAPID_S:
+                self._budget.reset(now)
         elif kind == SETTINGS:
             self._budget.charge(Flood.SETTINGS, now)
         elif kind == DATA and not size and not flags & END_STREAM:

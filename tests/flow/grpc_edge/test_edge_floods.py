@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
+from smsproxy.rpc import fence
 from smsproxy.rpc.server import RpcServer
 
 SEND = "/sms.v1.SmsService/SendMessage"
@@ -132,6 +134,24 @@ async def test_who_cancels_less_than_half_of_its_calls_is_never_cut(start: Any) 
         assert await send_one(client) == 0
         assert await send_one(client) == 0
         client.reset(client.open(SEND))
+    await client.ping()
+    assert not client.closed
+
+
+async def test_calls_given_up_after_a_while_are_no_rapid_reset(
+    start: Any, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fence, "RAPID_S", 0.05)
+    server: RpcServer = await start(max_resets_per_10s=20)
+    gateway.respond = None
+    client = await RawClient.connect(server.port)
+    calls = [client.open(SEND) for _ in range(50)]
+    for call in calls:
+        client.data(call, framed_request(), end=True)
+    await gateway.submitted(50)
+    await asyncio.sleep(0.06)  # a server that is slow makes every deadline pass
+    for call in calls:
+        client.reset(call)
     await client.ping()
     assert not client.closed
 
