@@ -1,0 +1,1 @@
+"""Makes tests/ importable here (redis_kit, faulty_proxy)."""
