@@ -1,7 +1,7 @@
 """The composition root: builds every part from Settings, starts them in order, stops them in reverse.
 
-The only module that knows concrete classes. Order of the start: store, policy, links, gRPC, HTTP; READY when
-the listeners are open and the store has answered (links may still be binding).
+The only module that knows concrete classes. Order of the start: store, policy, Redis, links, gRPC, HTTP;
+READY when the listeners are open and the store has answered (links may still be binding, Redis may be away).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from smsproxy.aio.wait import settled
 from smsproxy.auth.jwt import JwtAuthenticator
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.http.server import HttpServer
-from smsproxy.limits.local import LocalLimits
 from smsproxy.links.base import Answered, Delivery, Inbound, Submission
 from smsproxy.links.supervisor import LinkSupervisor
 from smsproxy.obs import metrics
@@ -57,11 +56,13 @@ class App:
         self.policy = assembly.contact_policy(settings.policy, self._kv)
         self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
         self.authenticator = JwtAuthenticator(settings.apps)
-        self.limits = LocalLimits(settings.limits.process_rate_per_s, assembly.app_rates(settings))
-        self.links = LinkSupervisor(_Relay(self), assembly.shaper, settings.text.max_segments, self._log)
+        self.redis = assembly.redis(settings)
+        self.limits = assembly.limits(settings, self.redis)
+        max_segments = settings.text.max_segments
+        self.links = LinkSupervisor(_Relay(self), self.limits.make_shaper, max_segments, self._log)
         options = assembly.pipeline_options(settings)
         self.pipeline = Pipeline(
-            options, self.store, self.links.directory, self.limits, self.policy, self._log
+            options, self.store, self.links.directory, self.limits.admission, self.policy, self._log
         )
         self.core = Core(
             self.pipeline,
@@ -91,6 +92,8 @@ class App:
             await self._kv.open()
         await asyncio.to_thread(self._watch.changed)  # what is loaded now is not news to the watcher
         await self._load_blacklist()
+        if self.redis is not None:
+            await self.redis.open()
         self.links.apply(self.settings.links, self.settings.pools)
         with _listening("server.listen", self.settings.server.listen):
             await self.rpc.start(self.settings.server.listen)
@@ -115,8 +118,10 @@ class App:
         for section in ("server", "http", "store"):
             if getattr(settings, section) != getattr(self.settings, section):
                 self._log.warning("reload_needs_restart", section=section)
+        if settings.limits.redis != self.settings.limits.redis:
+            self._log.warning("reload_needs_restart", section="limits.redis_url")
         self.authenticator.reload(settings.apps)
-        self.limits.reload(settings.limits.process_rate_per_s, assembly.app_rates(settings))
+        self.limits.reload(settings)
         self.policy.reload(assembly.strategies(settings.policy), settings.policy.timezone)
         self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
         self.pipeline.reload(assembly.pipeline_options(settings))
@@ -144,6 +149,8 @@ class App:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.redis is not None:
+            await self.redis.aclose()
         if isinstance(self._kv, SqliteKeyValue):
             await self._kv.close()
         await self.store.close()
@@ -222,6 +229,9 @@ class _State:
     def links(self) -> Mapping[int, bool]:
         return {link_id: link.bound for link_id, link in self._app.links.directory.links.items()}
 
+    def services(self) -> Mapping[str, bool]:
+        return {} if self._app.redis is None else {"redis": self._app.redis.available}
+
     def collect(self) -> Iterator[Metric]:
         app = self._app
         yield from metrics.message_metrics(app.pipeline)
@@ -230,6 +240,10 @@ class _State:
         if isinstance(app.store, Health):
             yield from metrics.outage_metrics(app.store)
         yield from metrics.policy_metrics(app.policy)
-        yield from metrics.limit_metrics(app.limits)
+        yield from metrics.limit_metrics(app.limits.admission)
+        if app.limits.source is not None:
+            yield from metrics.source_metrics(app.limits.source)
+        if app.redis is not None:
+            yield from metrics.remote_metrics(app.redis)
         yield from metrics.auth_metrics(app.authenticator)
         yield from metrics.rpc_metrics(app.rpc.counters.as_dict())

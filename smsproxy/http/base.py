@@ -25,6 +25,10 @@ class HttpState(Protocol):
         """Every link, and whether a message could be submitted over it now."""
         ...
 
+    def services(self) -> Mapping[str, bool]:
+        """What it shares with other instances (``redis``), where that is configured, and whether it is up."""
+        ...
+
     def collect(self) -> Iterable[Metric]:
         """All metrics now (obs.metrics has a function per part)."""
         ...

@@ -1,7 +1,8 @@
 """The three pages and what they answer. Who calls: `server`.
 
 A link that is down does not make the daemon unready: others may be bound, and a balancer that took the
-instance out would lose them too. /readyz shows the links; alerts come from the metrics.
+instance out would lose them too; nor does a Redis that is away, for which there is a fallback. /readyz shows
+both; alerts come from the metrics.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ def application(state: HttpState) -> Starlette:
     async def readyz(_request: Request) -> Response:
         """200 while traffic is taken, else 503 with the reason."""
         links = {str(link_id): "bound" if bound else "unbound" for link_id, bound in state.links().items()}
-        if state.ready:
-            return JSONResponse({"status": "ready", "links": links}, headers=_NO_STORE)
-        return JSONResponse({"status": state.reason, "links": links}, status_code=503, headers=_NO_STORE)
+        page: dict[str, object] = {"status": "ready" if state.ready else state.reason, "links": links}
+        services = {name: "up" if up else "away" for name, up in state.services().items()}
+        if services:
+            page["services"] = services
+        return JSONResponse(page, status_code=200 if state.ready else 503, headers=_NO_STORE)
 
     async def metrics(_request: Request) -> Response:
         return Response(exposition.text(), media_type=CONTENT_TYPE, headers=_NO_STORE)

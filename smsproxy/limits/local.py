@@ -1,14 +1,15 @@
-"""The limits of this process alone (L1): one bucket for the process, one for each app that has a rate.
+"""The process and app limits: one bucket for the process, one for each app that has a rate.
 
 They police (spec §4): one token of each a request, refused at once with the wait. The pipeline asks once a
-request; app.py builds it and hands over new rates at SIGHUP.
+request; app.py builds it and hands over new rates at SIGHUP. Here all of them are this process' own (L1);
+`shared` makes the apps' ones hold over all instances.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from smsproxy.limits.base import GRANTED
+from smsproxy.limits.base import GRANTED, Bucket, Parked
 from smsproxy.limits.gcra import Gcra
 
 
@@ -20,7 +21,7 @@ class LocalLimits:
     def __init__(self, process_rate_per_s: int, apps: Mapping[int, tuple[int, int]]) -> None:
         """`apps`: app_id -> (rate_per_s, burst); an app that is absent or has rate 0 is unlimited."""
         self._process = Gcra(process_rate_per_s)
-        self._apps: dict[int, Gcra] = {}
+        self._apps: dict[int, Bucket] = {}
         self.granted = 0
         self.refused_by_app = 0
         self.refused_by_process = 0
@@ -40,6 +41,8 @@ class LocalLimits:
         if app is not None:
             wait = app.take(now_ns)
             if wait:
+                if wait < 0:
+                    return wait
                 self.refused_by_app += 1
                 return max(wait, self._process.wait(now_ns))
         wait = self._process.take(now_ns)
@@ -53,16 +56,22 @@ class LocalLimits:
 
     def reload(self, process_rate_per_s: int, apps: Mapping[int, tuple[int, int]]) -> None:
         """Take new rates. A bucket whose rate and burst are unchanged keeps its state, a new one is full."""
-        self._process = _keep_or_make(self._process, process_rate_per_s, 0)
+        if self._process.rate_per_s != process_rate_per_s:
+            self._process = Gcra(process_rate_per_s)
         self._apps = {
-            app_id: _keep_or_make(self._apps.get(app_id), rate_per_s, burst)
+            app_id: self._keep_or_make(app_id, rate_per_s, burst)
             for app_id, (rate_per_s, burst) in apps.items()
             if rate_per_s
         }
 
+    def attach(self, parked: Parked) -> None:
+        """Nobody ever waits for limits of this process."""
 
-def _keep_or_make(old: Gcra | None, rate_per_s: int, burst: int) -> Gcra:
-    new = Gcra(rate_per_s, burst)
-    if old is not None and (old.rate_per_s, old.burst) == (new.rate_per_s, new.burst):
-        return old
-    return new
+    def _keep_or_make(self, app_id: int, rate_per_s: int, burst: int) -> Bucket:
+        old, new = self._apps.get(app_id), self._make(app_id, rate_per_s, burst)
+        if old is not None and (old.rate_per_s, old.burst) == (new.rate_per_s, new.burst):
+            return old
+        return new
+
+    def _make(self, app_id: int, rate_per_s: int, burst: int) -> Bucket:
+        return Gcra(rate_per_s, burst)

@@ -102,6 +102,10 @@ class Shaper(Protocol):
         ...
 
 
+MakeShaper = Callable[[int, LinkSettings, Callable[[], int], Callable[[], None]], Shaper]
+"""(link_id, settings, how many segments could use a token now, what to call when tokens have come)."""
+
+
 class LinkEvents(Protocol):
     """What links tell the pipeline, in batches as they come off the wire. Plain functions."""
 

@@ -7,10 +7,10 @@ message at once, finishes what it has, unbinds; its successor binds right away. 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from smsproxy.aio.wait import settled
-from smsproxy.links.base import LinkEvents, Shaper, text_options
+from smsproxy.links.base import LinkEvents, MakeShaper, text_options
 from smsproxy.links.connects import ConnectLimiter
 from smsproxy.links.link import Link
 from smsproxy.links.pool import Directory, LinkPool, Member
@@ -28,9 +28,7 @@ normally take under 2 s (spec §9)."""
 class LinkSupervisor:
     """Owns the runners. `directory` is what the pipeline picks from."""
 
-    def __init__(
-        self, handler: LinkEvents, make_shaper: Callable[[LinkSettings], Shaper], max_segments: int, log: Log
-    ) -> None:
+    def __init__(self, handler: LinkEvents, make_shaper: MakeShaper, max_segments: int, log: Log) -> None:
         self.directory = Directory()
         self._handler = handler
         self._make_shaper = make_shaper
@@ -82,7 +80,8 @@ class LinkSupervisor:
     def _start(self, link_id: int, settings: LinkSettings) -> LinkRunner:
         text = text_options(settings, self._max_segments)
         loop = asyncio.get_running_loop()
-        shaper = self._make_shaper(settings)
+        # The shaper knows the link and the link its shaper: hence the two functions of a link to come.
+        shaper = self._make_shaper(link_id, settings, lambda: link.tokens_wanted, lambda: link.pump())
         link = Link(link_id, settings, text, shaper, self._handler, loop, self._references)
         runner = LinkRunner(link, self._log, self._connects)
         runner.start()

@@ -102,7 +102,7 @@ class PolicyView(Protocol):
 
 
 class LimitsView(Protocol):
-    """The process and app limits (limits.local.LocalLimits)."""
+    """The process and app limits (limits.local.LocalLimits, limits.shared.SharedLimits)."""
 
     @property
     def granted(self) -> int: ...
@@ -125,6 +125,7 @@ class AuthView(Protocol):
 
 _PIPELINE_COUNTERS: Mapping[str, str] = {
     "withdrawn": "Requests whose caller left before anything was sent.",
+    "limits_awaited": "Requests that waited for one call to Redis to know their limit.",
     "repeats_followed": "Repeats that waited for the end of a request in flight.",
     "repeats_timed_out": "Repeats that waited in vain and were told unknown.",
     "results_delayed": "Answers of an SMSC that had to wait for the store.",
@@ -264,6 +265,59 @@ def limit_metrics(limits: LimitsView) -> Iterator[Metric]:
     refused = {"app": limits.refused_by_app, "process": limits.refused_by_process}
     yield _counter("limit_granted_total", "Requests within the process and app limits.", limits.granted)
     yield _counters("limit_refused_total", "Requests over a limit.", "limit", refused.items())
+
+
+class RemoteView(Protocol):
+    """Redis (remote.remote.Remote)."""
+
+    @property
+    def available(self) -> bool: ...
+    @property
+    def connections(self) -> int: ...
+    @property
+    def counters(self) -> Items: ...
+
+
+class SourceView(Protocol):
+    """Where leases are filled (limits.source.TokenSource)."""
+
+    @property
+    def away(self) -> bool: ...
+    @property
+    def counters(self) -> Items: ...
+
+
+_REMOTE_COUNTERS: Mapping[str, str] = {
+    "calls": "Scripts run on Redis.",
+    "failures": "Calls to Redis without an answer in time.",
+    "refused": "Calls that were not made: the breaker was open, or too many were under way.",
+    "cancelled": "Calls whose caller left; their connections were closed.",
+    "script_loads": "Scripts that Redis had forgotten and was sent again.",
+    "breaker_opened": "Times that Redis was given up, until a probe found it back.",
+}
+_SOURCE_COUNTERS: Mapping[str, str] = {
+    "lease_calls": "Calls for tokens of shared limits, each for every limit that needed some.",
+    "leases": "Limits filled by these calls.",
+    "lease_tokens": "Tokens that Redis granted to this instance.",
+    "fallbacks": "Times that limits fell back because Redis gave no answer.",
+}
+
+
+def remote_metrics(remote: RemoteView) -> Iterator[Metric]:
+    """Redis, and the breaker in front of it."""
+    text = "1 while Redis is asked, 0 while the breaker is open."
+    yield _gauge("redis_up", text, float(remote.available))
+    yield _gauge("redis_connections", "Connections to Redis, idle ones included.", remote.connections)
+    for name, value in remote.counters.items():
+        yield _counter(f"redis_{name}_total", _REMOTE_COUNTERS[name], value)
+
+
+def source_metrics(source: SourceView) -> Iterator[Metric]:
+    """Limits shared through Redis (spec §4)."""
+    text = "1 while limits are this instance's own share because Redis gives no answer."
+    yield _gauge("limit_fallback", text, float(source.away))
+    for name, value in source.counters.items():
+        yield _counter(f"limit_{name}_total", _SOURCE_COUNTERS[name], value)
 
 
 def auth_metrics(auth: AuthView) -> Iterator[Metric]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from smsproxy.domain.ids import derived_id, id_text, time_ordered_id
 from smsproxy.domain.outcome import Answer, Status
-from smsproxy.limits.base import NS_PER_S, Admission, ms_from_ns
+from smsproxy.limits.base import ASK, NS_PER_S, UNAVAILABLE, Admission, ms_from_ns
 from smsproxy.pipeline import fields
 from smsproxy.pipeline.base import Routes
 from smsproxy.pipeline.ends import expired, refusal
@@ -24,6 +24,8 @@ from smsproxy.text.segmentation import segment
 
 BUSY_RETRY_MS = 1000
 """What a caller is told who meets a full pipeline or waiting room: nobody knows, a second is polite."""
+PARKED = Answer(Status.INTERNAL)
+"""Not an answer: the limits must be asked for, `LimitStage` has the job from here. Compared by identity."""
 _ENTROPY_BYTES = 10
 _ENTROPY_POOL = 409 * _ENTROPY_BYTES
 _STRATEGY_SHOWN = 32
@@ -58,7 +60,7 @@ class AdmissionStage:
         self._entropy_at = 0
 
     def refusal(self, job: Job, *, in_flight: int, draining: bool) -> Answer | None:
-        """Why the message may not come in, or None; then it has its ids and its text."""
+        """Why the message may not come in, or None; then it has its ids and its text. Or PARKED."""
         now = time.time()
         message, caller = job.message, job.caller
         if message.transaction_id:
@@ -112,10 +114,23 @@ class AdmissionStage:
             error = "too many messages in flight"
             return refusal(job, Status.RATE_LIMITED, error, retry_after_ms=BUSY_RETRY_MS)
         wait_ns = self._limits.admit(job.message.app_id, int(now * NS_PER_S))
-        if wait_ns:
-            error = "rate limit of the app or process"
-            return refusal(job, Status.RATE_LIMITED, error, retry_after_ms=ms_from_ns(wait_ns))
-        return None
+        return self._limited(job, wait_ns) if wait_ns else None
+
+    def again(self, job: Job) -> Answer | None:
+        """For a job that waited for its limits: as `refusal`."""
+        now = self._loop.time()
+        if job.overdue(now):
+            return expired(job)
+        wait_ns = self._limits.admit(job.message.app_id, int(now * NS_PER_S))
+        return self._limited(job, wait_ns) if wait_ns else None
+
+    def _limited(self, job: Job, wait_ns: int) -> Answer:
+        if wait_ns == ASK:
+            return PARKED
+        if wait_ns == UNAVAILABLE:
+            return refusal(job, Status.UNAVAILABLE, "the shared limits are not available")
+        error = "rate limit of the app or process"
+        return refusal(job, Status.RATE_LIMITED, error, retry_after_ms=ms_from_ns(wait_ns))
 
     def _ten_random_bytes(self) -> bytes:
         """Of a pool, because one system call per message costs more than the rest of its id."""

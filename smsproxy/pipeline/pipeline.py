@@ -1,6 +1,7 @@
 """The pipeline: its stages in the order of spec §2.1, and what each end leads to.
 
-    submit ─> admission ─> [repeat?] ─> [policy] ─> route ─> (slot) ─> intent ─> write ─> result ─> answer
+    submit ─> admission ─> [limits] ─> [repeat?] ─> [policy]
+           ─> route ─> (slot) ─> intent ─> write ─> result ─> answer
 
 Stages are plain functions of one job; where I/O is needed the job goes into a coalescer and comes out in a
 batch. Everything runs in the loop's thread, so what a function changes is never seen half done. Called by
@@ -18,12 +19,13 @@ from smsproxy.domain.outcome import Answer, SegmentOutcome, Status
 from smsproxy.limits.base import Admission
 from smsproxy.links.base import Answered, Delivery, Inbound, Submission
 from smsproxy.obs.log import Log
-from smsproxy.pipeline.admission import AdmissionStage, PipelineOptions
+from smsproxy.pipeline.admission import PARKED, AdmissionStage, PipelineOptions
 from smsproxy.pipeline.base import Routes
 from smsproxy.pipeline.contact import ContactStage
 from smsproxy.pipeline.ends import answer_of, keeps_reservation, refusal
 from smsproxy.pipeline.inbound import Inbox, LogSink
 from smsproxy.pipeline.job import CHECKING, ENDED, FOLLOWING, SUBMITTING, WAITING, WITHDRAWN, Job
+from smsproxy.pipeline.limiting import LimitStage
 from smsproxy.pipeline.ports import InboundSink, Lane
 from smsproxy.pipeline.receiver import Receiver
 from smsproxy.pipeline.recorder import Recorder
@@ -55,6 +57,9 @@ class Pipeline:
         self._routes = routes
         self._max_in_flight = options.max_in_flight
         self._admission = AdmissionStage(options, routes, limits, policy.knows)
+        self._limits = LimitStage(
+            limits, again=self._admission.again, passed=self._admitted, refused=self._finish
+        )
         self._repeats = RepeatStage(
             store, log, fresh=self._screen, known=self._finish, wait_s=self._response_timeout_s
         )
@@ -89,6 +94,7 @@ class Pipeline:
         results, withdrawals = self._recorder.delayed_results, self._recorder.delayed_withdrawals
         return {
             "withdrawn": self.withdrawn_total,
+            "limits_awaited": self._limits.parked,
             "repeats_followed": self._repeats.followed,
             "repeats_timed_out": self._repeats.timed_out,
             "results_delayed": results.taken,
@@ -127,12 +133,22 @@ class Pipeline:
         self.in_flight += 1
         refused = self._admission.refusal(job, in_flight=self.in_flight, draining=self.draining)
         if refused is not None:
-            self._finish(job, refused)
+            if refused is PARKED:
+                self._limits.park(job)
+            else:
+                self._finish(job, refused)
         elif job.repeatable:
             self._repeats.ask(job)
         else:
             self._screen(job)
         return job
+
+    def _admitted(self, job: Job) -> None:
+        """It waited for its limits, and was granted."""
+        if job.stage is not WITHDRAWN and job.repeatable:
+            self._repeats.ask(job)
+        else:
+            self._screen(job)
 
     def _screen(self, job: Job) -> None:
         """No repeat: ask the contact policy."""
@@ -249,7 +265,7 @@ class Pipeline:
         elif stage is WAITING:
             self._routing.withdraw(job)
             self._let_go(job)
-        # else a look-up or the policy holds it, and lets it go when it comes out
+        # else the limits, a look-up or the policy holds it, and lets it go when it comes out
 
     def _let_go(self, job: Job) -> None:
         """No part holds this withdrawn job any more."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from smsproxy.aio.wait import settled
 from smsproxy.obs.log import Log
 from smsproxy.remote import client as redis
 from smsproxy.remote.breaker import Breaker
@@ -50,7 +51,6 @@ class Remote:
         # A cancelled call's place is free before its connection is: hence some more of them.
         self._client = redis.make_client(url, 2 * max_calls + TAGS)
         self._probing: asyncio.Task[None] | None = None
-        self._closed = False
         self.in_flight = 0
         self.calls = 0
         self.failures = 0
@@ -94,9 +94,9 @@ class Remote:
         return not reason
 
     async def aclose(self) -> None:
-        """Close every connection. Calls after it are refused."""
-        self._closed = True
+        """Let calls under way end, then close every connection. Calls after it are refused."""
         self.breaker.open()
+        await settled(lambda: not self.in_flight, timeout_s=CALL_S)
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)

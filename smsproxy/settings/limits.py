@@ -1,29 +1,42 @@
 """[limits]: how fast this process may take requests, and how limits are shared (spec §4).
 
-Who reads it: limits, and links for the longest wait of unary calls.
+Rates of apps and links hold over all instances that name the same Redis; process_rate_per_s is each process'
+own. Who reads it: limits, and links for the longest wait of unary calls.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from smsproxy.settings.fields import Section, check_url
+from smsproxy.remote.url import RemoteUrl, parse_url
+from smsproxy.settings.faults import KeyPath, Report
+from smsproxy.settings.fields import FileRef, SecretField, Section
+from smsproxy.settings.secrets import Secret
 
 
 def _redis_url(text: str) -> str:
     if text:
-        check_url(text, ("redis", "rediss"))
+        parse_url(text)
     return text
 
 
 class LimitsSettings(Section):
     """[limits]"""
 
+    LOADED_FROM: ClassVar[Mapping[str, str]] = {"redis_password": "redis_password_file"}
+
     redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
         "",
-        description="Redis for limits over all instances, redis:// or rediss://; empty is this process.",
+        description="Redis for limits over all instances: redis://, rediss://, unix://, redis+sentinel://, "
+        "redis+cluster://; empty is this process.",
+    )
+    redis_password_file: FileRef = Field("", description="File with the password of the URL's user.")
+    redis_password: SecretField = Field(
+        Secret(), description="The password itself, for development; filled from redis_password_file."
     )
     process_rate_per_s: int = Field(
         0,
@@ -43,3 +56,23 @@ class LimitsSettings(Section):
     instances: int = Field(
         1, ge=1, le=10_000, description="Instances that share the limits; more than 10,000 would be a slip."
     )
+
+    @property
+    def redis(self) -> RemoteUrl | None:
+        """Where the limits are shared, password included; None: nowhere."""
+        if not self.redis_url:
+            return None
+        url = parse_url(self.redis_url)
+        return replace(url, password=self.redis_password.text()) if self.redis_password else url
+
+
+def check_limits(limits: LimitsSettings, at: KeyPath, report: Report) -> None:
+    """The rules that need more than one key."""
+    if not limits.redis_url or not parse_url(limits.redis_url).password:
+        return
+    if limits.redis_password:
+        report.fault((*at, "redis_url"), "give a password in it or in redis_password_file, not in both")
+    else:
+        report.warn(
+            (*at, "redis_url"), "its password stands in the file: for development, else redis_password_file"
+        )

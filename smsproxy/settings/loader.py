@@ -22,7 +22,7 @@ from smsproxy.settings.checks import (
 )
 from smsproxy.settings.faults import ConfigError, Fault, KeyPath, Report
 from smsproxy.settings.fields import Section
-from smsproxy.settings.limits import LimitsSettings
+from smsproxy.settings.limits import LimitsSettings, check_limits
 from smsproxy.settings.links import LinkSettings, PoolSettings, check_link
 from smsproxy.settings.not_yet import check_not_yet
 from smsproxy.settings.policy import (
@@ -116,6 +116,7 @@ class _Loader:
         check_server(settings.server, ("server",), self._report)
         check_listeners(settings.server, settings.http, self._report)
         check_store(settings.store, ("store",), self._report)
+        check_limits(settings.limits, ("limits",), self._report)
         return settings
 
     def _section(self, model: type[SectionT], name: str) -> SectionT:

@@ -24,7 +24,6 @@ _SUFFIX = ": not available in this release"
 _TLS = "TLS on the listener" + _SUFFIX
 
 NOT_YET: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    "limits.redis_url": (_given, "limits shared through Redis" + _SUFFIX),
     "policy.engine": (_outside_engine, "engines other than embedded" + _SUFFIX),
     "server.trusted_proxies": (_given, "PROXY protocol" + _SUFFIX),
     "server.tls_cert_file": (_given, _TLS),

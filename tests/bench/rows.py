@@ -19,6 +19,7 @@ _LIMITED = {
     "apps": {"1": {"rate_per_s": 1_000_000}},
     "links": {"100": {"rate_per_s": 1_000_000}},
 }
+_SHARED = _LIMITED | {"limits": {"process_rate_per_s": 1_000_000, "redis_url": "{redis}"}}
 _NO_RECEIPTS = {"links": {"100": {"registered_delivery": "none"}}}
 _REDIS = _LIMITED | {
     "limits": {"process_rate_per_s": 1_000_000, "redis_url": "{redis}"},
@@ -51,6 +52,7 @@ ROWS = (
     Row("receipts_off", "as stream, no receipts", settings=_NO_RECEIPTS, receipts=False),
     Row("policy", "as stream, strategy cp1", _CP1),
     Row("limited", "as stream, cp1 and all limits set, in process", _CP1, _LIMITED),
+    Row("shared_limits", "as limited, the limits over Redis, the policy embedded", _CP1, _SHARED),
     Row("redis", "as stream, cp1 and all limits set, over Redis", _CP1, _REDIS),
     Row("multipart", "as stream, two segments", (*_CAMPAIGN, "--text", TWO_SEGMENTS[:240]), segments=2),
     Row("tls", "as stream, TLS on the gRPC port", tls=True),

@@ -52,7 +52,9 @@ class Office:
         self.desk = AnyLinkDesk()
         self.log = Lines()
         log: Any = self.log
-        self.supervisor = LinkSupervisor(self.desk, lambda one: Gcra(one.rate_per_s, one.burst), 10, log)
+        self.supervisor = LinkSupervisor(
+            self.desk, lambda _id, one, _waiting, _wake: Gcra(one.rate_per_s, one.burst), 10, log
+        )
         self.directory = self.supervisor.directory
 
     async def bound(self, *link_ids: int) -> None:

@@ -23,7 +23,11 @@ class FakeState:
     ready: bool = True
     reason: str = "starting"
     bound: dict[int, bool] = field(default_factory=lambda: {100: True, 101: False})
+    shared: dict[str, bool] = field(default_factory=dict)
     messages: int = 0
+
+    def services(self) -> Mapping[str, bool]:
+        return self.shared
 
     def links(self) -> Mapping[int, bool]:
         return self.bound
@@ -87,6 +91,14 @@ async def test_readyz_tells_every_link() -> None:
     assert page.json == {"status": "ready", "links": {"100": "bound", "101": "unbound"}}
     assert page.headers["cache-control"] == "no-store"
     assert "server" not in page.headers
+
+
+async def test_readyz_tells_a_service_that_is_away_and_stays_ready() -> None:
+    for up, word in ((True, "up"), (False, "away")):
+        async with serving(FakeState(bound={}, shared={"redis": up})) as server:
+            page = await get("/readyz", server.port)
+        assert page.status == 200
+        assert page.json == {"status": "ready", "links": {}, "services": {"redis": word}}
 
 
 @pytest.mark.parametrize("reason", ["starting", "draining"])

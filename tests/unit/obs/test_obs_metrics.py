@@ -22,7 +22,9 @@ from smsproxy.obs.metrics import (
     link_metrics,
     message_metrics,
     policy_metrics,
+    remote_metrics,
     rpc_metrics,
+    source_metrics,
     store_metrics,
 )
 from smsproxy.policy.base import Verdict
@@ -136,6 +138,20 @@ def test_limits_tell_whose_limit_refused() -> None:
     assert samples["smsproxy_limit_granted_total", ()] == 1
     assert samples["smsproxy_limit_refused_total", (("limit", "app"),)] == 2
     assert samples["smsproxy_limit_refused_total", (("limit", "process"),)] == 0
+
+
+def test_redis_and_what_it_is_asked_for_are_told() -> None:
+    counters = ("calls", "failures", "refused", "cancelled", "script_loads", "breaker_opened")
+    remote = SimpleNamespace(available=False, connections=2, counters=dict.fromkeys(counters, 3))
+    samples = scraped(*remote_metrics(remote))
+    assert samples["smsproxy_redis_up", ()] == 0
+    assert samples["smsproxy_redis_connections", ()] == 2
+    assert samples["smsproxy_redis_breaker_opened_total", ()] == 3
+    counters = ("lease_calls", "leases", "lease_tokens", "fallbacks")
+    source = SimpleNamespace(away=True, counters=dict.fromkeys(counters, 4))
+    samples = scraped(*source_metrics(source))
+    assert samples["smsproxy_limit_fallback", ()] == 1
+    assert samples["smsproxy_limit_lease_calls_total", ()] == 4
 
 
 def test_refused_tokens_are_counted_by_reason() -> None:

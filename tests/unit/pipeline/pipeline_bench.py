@@ -22,6 +22,7 @@ from smsproxy.domain.message import Message
 from smsproxy.domain.outcome import Accepted, Answer, NotSent, SegmentOutcome, Status
 from smsproxy.domain.receipt import Receipt
 from smsproxy.domain.record import MessageRecord
+from smsproxy.limits.base import Admission
 from smsproxy.limits.local import LocalLimits
 from smsproxy.links.base import Delivery, Offer, Slot, Submission
 from smsproxy.obs.log import Log
@@ -426,7 +427,7 @@ class Bench:
         *,
         links: int = 1,
         window: int = 10,
-        limits: LocalLimits | None = None,
+        limits: Admission | None = None,
         max_in_flight: int = 50_000,
         max_wait_ms: int = 1000,
         store: FaultyStore | None = None,

@@ -148,7 +148,7 @@ def test_an_operators_strategy_replaces_a_shipped_one_whole(tmp_path: Path) -> N
         ('[policy]\nengine = "http"\n', "policy.url", "policy service's URL"),
         ('[policy]\nurl = "http://"\n', "policy.url", "names no host"),
         ('[policy]\nurl = "http://a:b"\n', "policy.url", "is not a URL"),
-        ('[limits]\nredis_url = "http://a"\n', "limits.redis_url", "must begin with redis:// or rediss://"),
+        ('[limits]\nredis_url = "http://a"\n', "limits.redis_url", "must begin with redis://, rediss://, "),
         ('[server]\ntls_client_ca_file = "ca"\n', "server.tls_client_ca_file", "need tls_cert_file"),
         ('[server]\ntrusted_proxies = ["10.0.0.1/8"]\n', "server.trusted_proxies.0", "10.0.0.0/24"),
         (LINK + 'tls_cert_file = "x"\n', "links.100.tls_key_file", "given together"),

@@ -209,7 +209,7 @@ def test_the_production_example_lacks_only_what_this_release_lacks(tmp_path: Pat
     (tmp_path / "app2-public").write_bytes(key.read_bytes())
     faults = faults_of(SHIPPED / "production.toml", CREDENTIALS_DIRECTORY=str(tmp_path))
     assert {fault.partition(":")[0] for fault in faults} == {
-        "limits.redis_url", "server.trusted_proxies", "server.tls_cert_file",
+        "server.trusted_proxies", "server.tls_cert_file",
         "server.tls_key_file", "server.tls_client_ca_file", "apps.2.client_cert_required",
     }  # fmt: skip
     assert all(fault.endswith(": not available in this release") for fault in faults)

@@ -175,6 +175,7 @@ def test_a_key_is_as_long_as_its_algorithm_needs(
         ("redis://:planted@127.0.0.1:6379/0", f"redis://:{MASK}@127.0.0.1:6379/0"),
         ("redis://planted@127.0.0.1", f"redis://{MASK}@127.0.0.1"),
         ("redis://127.0.0.1/0", "redis://127.0.0.1/0"),
+        ("rediss+sentinel://me:planted@a,b:1/main", f"rediss+sentinel://me:{MASK}@a,b:1/main"),
     ],
 )
 def test_a_password_in_a_url_is_masked(url: str, shown: str) -> None:
@@ -183,12 +184,28 @@ def test_a_password_in_a_url_is_masked(url: str, shown: str) -> None:
     assert limits["redis_url"] == shown
 
 
+def test_the_password_of_redis_comes_from_its_file_and_one_in_the_url_is_told(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("from-file\n")
+    (tmp_path / "password").chmod(0o600)
+    path = tmp_path / "smsproxy.toml"
+    path.write_text('[limits]\nredis_url = "redis://me@127.0.0.1"\nredis_password_file = "password"\n')
+    redis = load(path).limits.redis
+    assert redis is not None
+    assert (redis.username, redis.password) == ("me", "from-file")
+    path.write_text('[limits]\nredis_url = "redis://:planted@127.0.0.1"\n')
+    told = [str(warning) for warning in load(path).warnings if "redis_url" in str(warning)]
+    assert told == [
+        f"{path}: limits.redis_url: its password stands in the file: for development, "
+        "else redis_password_file"
+    ]
+    assert LimitsSettings().redis is None
+
+
 def test_a_secret_in_a_model_may_be_text_or_a_secret() -> None:
     assert LinkSettings(password=Secret("a")) == LinkSettings.model_validate({"password": "a"})
 
 
 ASKING = {
-    "limits.redis_url": '[limits]\nredis_url = "redis://127.0.0.1"',
     "policy.engine": '[policy]\nengine = "http"\nurl = "http://127.0.0.1:1"',
     "server.trusted_proxies": '[server]\ntrusted_proxies = ["127.0.0.1"]',
     "server.tls_cert_file": '[server]\ntls_cert_file = "x"',

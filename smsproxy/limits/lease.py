@@ -1,0 +1,77 @@
+"""A lease: tokens of a shared limit that this instance may spend without asking (spec §4).
+
+Pure arithmetic: what is left, when it lapses, how long the shared bucket is known to be empty, how many
+tokens to ask for. Times are nanoseconds of one monotonic clock. Kept by `SharedBucket`, filled by
+`TokenSource`; so over all instances a limit is exceeded by what their leases hold, at most 50 ms of the rate
+each.
+"""
+
+from __future__ import annotations
+
+from smsproxy.limits.base import NS_PER_MS, NS_PER_S
+
+LEASE_MS = 50
+"""Tokens in stock, as time of the rate."""
+LAPSE_NS = NS_PER_S
+"""Unused for so long, a lease is worth nothing: another instance may need the tokens more."""
+_PACE_NS = 10 * NS_PER_MS
+"""Between two askings of an empty bucket: `retry_after_ms` is exact to 10 ms, and a hundred small calls a
+second would buy nothing."""
+
+
+class Lease:
+    """The tokens in hand of one limit. `rate_per_s` and `burst` at least 1."""
+
+    __slots__ = ("_empty_until", "_low", "_pace_ns", "_size", "_tokens", "_touched", "burst", "rate_per_s")
+
+    def __init__(self, rate_per_s: int, burst: int) -> None:
+        self.rate_per_s = rate_per_s
+        self.burst = burst
+        self._size = min(rate_per_s * LEASE_MS // 1000, burst)
+        self._low = self._size // 2
+        # A bucket that fills up in less than the pace would lose tokens to it: ask twice in that time.
+        self._pace_ns = min(_PACE_NS, burst * NS_PER_S // rate_per_s // 2)
+        self._tokens = 0
+        self._touched = 0
+        self._empty_until = 0
+
+    def __repr__(self) -> str:
+        return f"<Lease {self._tokens} of {self.rate_per_s}/s burst={self.burst}>"
+
+    def take(self, now_ns: int, n: int = 1) -> bool:
+        """Whether `n` tokens were in hand; then they are spent."""
+        if self._tokens < n or now_ns - self._touched >= LAPSE_NS:
+            return False
+        self._tokens -= n
+        self._touched = now_ns
+        return True
+
+    def has(self, now_ns: int, n: int = 1) -> bool:
+        return self._tokens >= n and now_ns - self._touched < LAPSE_NS
+
+    def give_back(self, n: int = 1) -> None:
+        """Tokens that were taken a moment ago and not used."""
+        self._tokens += n
+
+    def is_low(self, now_ns: int) -> bool:
+        """Whether it is time to ask for more, so that a busy stream never waits."""
+        return self._tokens < self._low and now_ns >= self._empty_until
+
+    def empty_for(self, now_ns: int) -> int:
+        """How long the shared bucket is known to have nothing; 0: it may have something, ask."""
+        return max(0, self._empty_until - now_ns)
+
+    def wanted(self, now_ns: int, waiting: int) -> int:
+        """Tokens to ask for: what is waiting, and the stock; at least one."""
+        if now_ns - self._touched >= LAPSE_NS:
+            self._tokens = 0
+        return max(1, waiting + self._size - self._tokens)
+
+    def filled(self, now_ns: int, granted: int, wait_ns: int) -> None:
+        """The answer: tokens granted, and how long until one more can be had (0: as many as were wanted)."""
+        if now_ns - self._touched >= LAPSE_NS:
+            self._tokens = 0
+        self._tokens += granted
+        if granted:
+            self._touched = now_ns
+        self._empty_until = now_ns + max(wait_ns, self._pace_ns) if wait_ns else 0

@@ -1,0 +1,178 @@
+"""Limits that hold over all instances (L2): leases in front of one Redis (spec §4).
+
+An app's and a link's rate are shared; `limits.process_rate_per_s` is each process' own. While the lease has
+tokens, or the shared bucket is known to be empty, everything is decided at once, without I/O. Only else a
+message waits for a call: a request in the pipeline's limit stage, a segment in its link's waiting room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from smsproxy.limits.base import ASK, NS_PER_MS, UNAVAILABLE, Bucket, Parked
+from smsproxy.limits.gcra import Gcra
+from smsproxy.limits.lease import Lease
+from smsproxy.limits.local import LocalLimits
+from smsproxy.limits.source import TokenSource
+
+_ROUND_TRIP_NS = 5 * NS_PER_MS
+"""When a link looks again for tokens that were asked for; it is woken sooner."""
+_AWAY_POLL_NS = 100 * NS_PER_MS
+"""When a link looks again that may send nothing while Redis is away."""
+
+
+class SharedBucket:
+    """limits.base.Bucket over a lease, for one limit of this instance.
+
+    While Redis is away: a bucket of our own with the limit's rate and burst where each token costs as many as
+    there are instances, so it is exactly rate / instances; it keeps its state over short outages.
+    """
+
+    __slots__ = ("_asked", "_fallback", "_lease", "_source", "_waiting", "_wake", "name")
+
+    def __init__(
+        self,
+        name: str,
+        rate_per_s: int,
+        burst: int,
+        source: TokenSource,
+        *,
+        waiting: Callable[[], int],
+        wake: Callable[[], None],
+    ) -> None:
+        """`waiting()` tells how many want a token now; `wake()` is called when an answer has come."""
+        self.name = name
+        self._fallback = Gcra(rate_per_s, burst)
+        self._lease = Lease(rate_per_s, self._fallback.burst)
+        self._source = source
+        self._waiting = waiting
+        self._wake = wake
+        self._asked = False
+
+    def __repr__(self) -> str:
+        return f"<SharedBucket {self.name} {self._lease!r}>"
+
+    @property
+    def rate_per_s(self) -> int:
+        return self._lease.rate_per_s
+
+    @property
+    def burst(self) -> int:
+        return self._lease.burst
+
+    def take(self, now_ns: int, n: int = 1) -> int:
+        """0 = taken; ASK = it was asked for, `wake` will tell; else the ns after which to try again."""
+        lease = self._lease
+        if lease.take(now_ns, n):
+            if lease.is_low(now_ns):
+                self._ask()
+            return 0
+        source = self._source
+        if not source.away:
+            empty_ns = lease.empty_for(now_ns)
+            if empty_ns:
+                return empty_ns
+            if self._ask():
+                return ASK
+        else:
+            self._ask()
+        if source.refuse_when_away:
+            return _AWAY_POLL_NS
+        return self._fallback.take(now_ns, n * source.instances)
+
+    def wait(self, now_ns: int, n: int = 1) -> int:
+        """As far as is known: 0 also when nobody has said yet that the shared bucket is empty."""
+        if self._lease.has(now_ns, n):
+            return 0
+        source = self._source
+        if not source.away:
+            return self._lease.empty_for(now_ns)
+        if source.refuse_when_away:
+            return _AWAY_POLL_NS
+        return self._fallback.wait(now_ns, n * source.instances)
+
+    def give_back(self, n: int = 1) -> None:
+        """Into the lease, wherever they came from: they are spent within a second, or lapse."""
+        self._lease.give_back(n)
+
+    def _ask(self) -> bool:
+        """False when there is nobody to ask now."""
+        if not self._asked:
+            self._asked = self._source.ask(self)
+        return self._asked
+
+    # -- source.Fillable ------------------------------------------------------------------------------------
+
+    def demand(self, now_ns: int) -> tuple[int, int, int]:
+        lease = self._lease
+        return lease.rate_per_s, lease.burst, lease.wanted(now_ns, self._waiting())
+
+    def filled(self, now_ns: int, granted: int, wait_ns: int) -> None:
+        self._asked = False
+        self._lease.filled(now_ns, granted, wait_ns)
+
+    def failed(self) -> None:
+        self._asked = False
+
+    def tell(self) -> None:
+        self._wake()
+
+
+class LinkBucket(SharedBucket):
+    """The same for a link, which looks again by a timer and knows no ASK."""
+
+    __slots__ = ()
+
+    def take(self, now_ns: int, n: int = 1) -> int:
+        wait_ns = super().take(now_ns, n)
+        return wait_ns if wait_ns >= 0 else _ROUND_TRIP_NS
+
+
+class SharedLimits(LocalLimits):
+    """The process' own limit and the apps' shared ones."""
+
+    __slots__ = ("_parked", "_source")
+
+    def __init__(
+        self, process_rate_per_s: int, apps: Mapping[int, tuple[int, int]], source: TokenSource
+    ) -> None:
+        self._source = source
+        self._parked: Parked | None = None
+        super().__init__(process_rate_per_s, apps)
+
+    def attach(self, parked: Parked) -> None:
+        self._parked = parked
+
+    def admit(self, app_id: int, now_ns: int) -> int:
+        """As `LocalLimits.admit`; also ASK, and UNAVAILABLE while Redis is away and that means refusal."""
+        source = self._source
+        if source.away and source.refuse_when_away:
+            source.knock()
+            return UNAVAILABLE
+        wait = super().admit(app_id, now_ns)
+        return UNAVAILABLE if wait > 0 and source.refusing else wait  # it went away just now
+
+    def _make(self, app_id: int, rate_per_s: int, burst: int) -> Bucket:
+        return SharedBucket(
+            f"app:{app_id}",
+            rate_per_s,
+            burst,
+            self._source,
+            waiting=lambda: self._parked.waiting(app_id) if self._parked else 1,
+            wake=lambda: self._parked.told(app_id) if self._parked else None,
+        )
+
+
+def link_bucket(
+    link_id: int,
+    rate_per_s: int,
+    burst: int,
+    source: TokenSource,
+    *,
+    waiting: Callable[[], int],
+    wake: Callable[[], None],
+) -> Bucket:
+    """What shapes a link; one without a rate needs no Redis."""
+    if not rate_per_s:
+        return Gcra(0)
+    return LinkBucket(f"link:{link_id}", rate_per_s, burst, source, waiting=waiting, wake=wake)
