@@ -12,13 +12,13 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 
 from smsproxy.remote.url import RemoteUrl
 
-__all__ = ["Client", "NoScriptError", "make_client"]
+__all__ = ["Client", "NoScriptError", "close", "make_client", "open_connections"]
 
 Client = Redis | RedisCluster
 
@@ -30,6 +30,7 @@ _SENTINEL_S = 0.4
 
 def make_client(url: RemoteUrl, max_connections: int) -> Client:
     """Connects nothing yet."""
+    no_retry = Retry(NoBackoff(), 0)
     options: dict[str, Any] = {
         "protocol": 2,
         "socket_connect_timeout": CONNECT_S,
@@ -38,7 +39,7 @@ def make_client(url: RemoteUrl, max_connections: int) -> Client:
         "socket_timeout": None,
         "username": url.username or None,
         "password": url.password or None,
-        "retry": Retry(NoBackoff(), 0),
+        "retry": no_retry,
         "max_connections": max_connections,
     }
     if url.tls:
@@ -48,15 +49,13 @@ def make_client(url: RemoteUrl, max_connections: int) -> Client:
         return RedisCluster(startup_nodes=nodes, **options)
     options["db"] = url.db
     if url.kind == "sentinel":
-        sentinels = Sentinel(
-            url.hosts,
-            sentinel_kwargs={
-                "socket_timeout": _SENTINEL_S,
-                "socket_connect_timeout": _SENTINEL_S,
-                "protocol": 2,
-            },
-            **options,
-        )
+        asking = {
+            "protocol": 2,
+            "socket_timeout": _SENTINEL_S,
+            "socket_connect_timeout": _SENTINEL_S,
+            "retry": no_retry,
+        }
+        sentinels = Sentinel(url.hosts, sentinel_kwargs=asking, **options)
         client: Redis = sentinels.master_for(url.service)
         return client
     if url.kind == "unix":
@@ -71,3 +70,12 @@ def open_connections(client: Client) -> int:
         return sum(len(node._connections) for node in client.get_nodes())
     pool: ConnectionPool = client.connection_pool
     return sum(count for count, _ in pool.get_connection_count())
+
+
+async def close(client: Client) -> None:
+    """Close every connection, those to sentinels too."""
+    await client.aclose()
+    if isinstance(client, Redis) and isinstance(client.connection_pool, SentinelConnectionPool):
+        await client.connection_pool.disconnect()
+        for sentinel in client.connection_pool.sentinel_manager.sentinels:
+            await sentinel.aclose()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from smsproxy.aio.wait import settled
+from smsproxy.aio.wait import patience, settled
 from smsproxy.obs.log import Log
 from smsproxy.remote import client as redis
 from smsproxy.remote.breaker import Breaker
@@ -40,14 +40,14 @@ class Remote:
     """One server, Sentinel service or cluster. Counters are read at scrape time."""
 
     def __init__(
-        self, url: RemoteUrl, log: Log, *, max_calls: int = MAX_CALLS, probe_answer_s: float = CALL_S
+        self, url: RemoteUrl, log: Log, *, max_calls: int = MAX_CALLS, call_s: float = CALL_S
     ) -> None:
-        """`max_calls`: more at a time are refused. `probe_answer_s`: how fast it must be to be used again."""
+        """`max_calls`: more at a time are refused. `call_s`: what a call may take, and a probe, too."""
         self.url = url
         self.breaker = Breaker()
         self._log = log
         self._max_calls = max_calls
-        self._probe_answer_s = probe_answer_s
+        self._call_s = call_s
         # A cancelled call's place is free before its connection is: hence some more of them.
         self._client = redis.make_client(url, 2 * max_calls + TAGS)
         self._probing: asyncio.Task[None] | None = None
@@ -96,20 +96,25 @@ class Remote:
     async def aclose(self) -> None:
         """Let calls under way end, then close every connection. Calls after it are refused."""
         self.breaker.open()
-        await settled(lambda: not self.in_flight, timeout_s=CALL_S)
+        await settled(lambda: not self.in_flight, timeout_s=self._call_s)
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
-        await self._client.aclose()
+        await redis.close(self._client)
 
     async def run(
-        self, script: Script, keys: Sequence[str], args: Sequence[Argument], timeout_s: float = CALL_S
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[Argument],
+        timeout_s: float | None = None,
     ) -> object:
-        """The script's reply. Raises RemoteUnavailableError, after `timeout_s` at most."""
+        """The script's reply. Raises RemoteUnavailableError, after `timeout_s` at most (None: `call_s`)."""
+        timeout_s = self._call_s if timeout_s is None else timeout_s
         self._admit()
         self.in_flight += 1
         try:
-            async with asyncio.timeout(timeout_s):
+            async with patience(timeout_s):
                 reply = await self._run(script, keys, args)
         except asyncio.CancelledError:
             self.cancelled += 1
@@ -124,14 +129,16 @@ class Remote:
         return reply
 
     async def run_many(
-        self, script: Script, calls: Sequence[Call], timeout_s: float = CALL_S
+        self, script: Script, calls: Sequence[Call], timeout_s: float | None = None
     ) -> list[object | RemoteUnavailableError]:
         """One run for each of `calls`, side by side; in its place the reply, or why there is none."""
         if len(calls) == 1:
             return [await self._reply(script, calls[0], timeout_s)]
         return await asyncio.gather(*(self._reply(script, call, timeout_s) for call in calls))
 
-    async def _reply(self, script: Script, call: Call, timeout_s: float) -> object | RemoteUnavailableError:
+    async def _reply(
+        self, script: Script, call: Call, timeout_s: float | None
+    ) -> object | RemoteUnavailableError:
         try:
             return await self.run(script, call[0], call[1], timeout_s)
         except RemoteUnavailableError as error:
@@ -183,14 +190,16 @@ class Remote:
     async def _probe(self) -> str:
         """Why it cannot be used now, or "". It writes: a full or read-only server answers a PING well."""
         reason = await self._write_everywhere(_CONNECT_S)  # connects where that is needed
-        return reason or await self._write_everywhere(self._probe_answer_s)
+        return reason or await self._write_everywhere(self._call_s)
 
     async def _write_everywhere(self, timeout_s: float) -> str:
         tags = range(TAGS if self.sharded else 1)
         try:
-            async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as group:
-                for tag in tags:
-                    group.create_task(self._write(f"smsproxy:{{{tag}}}:probe"))
+            async with asyncio.timeout(timeout_s):
+                await self._client.initialize()  # before it knows a cluster's slots, it would guess
+                async with asyncio.TaskGroup() as group:
+                    for tag in tags:
+                        group.create_task(self._write(f"smsproxy:{{{tag}}}:probe"))
         except Exception as error:
             first = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
             return _reason(first, timeout_s)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import socket
+import time
 
 import pytest
 from fake_time import in_fake_time
 
 from smsproxy.aio.loop import loop_factory
-from smsproxy.aio.wait import settled
+from smsproxy.aio.wait import patience, settled
 
 
 def clock() -> float:
@@ -46,3 +48,44 @@ def test_the_loop_is_uvloop_where_it_is_installed(monkeypatch: pytest.MonkeyPatc
     loop.close()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert loop_factory() is asyncio.new_event_loop
+
+
+async def test_patience_ends_a_wait_in_time() -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(TimeoutError):
+        async with patience(0.02):
+            await asyncio.sleep(10)
+    assert 0.02 <= loop.time() - began < 1
+
+
+async def test_patience_forgives_a_stall_of_the_loop_itself() -> None:
+    loop = asyncio.get_running_loop()
+    reply: asyncio.Future[int] = loop.create_future()
+    reader, writer = socket.socketpair()
+    loop.add_reader(reader, lambda: reply.done() or reply.set_result(1))
+
+    def stall() -> None:
+        writer.send(b"x")
+        time.sleep(0.05)
+
+    try:
+        async with patience(0.02):
+            loop.call_soon(stall)
+            assert await reply == 1
+    finally:
+        loop.remove_reader(reader)
+        reader.close()
+        writer.close()
+
+
+async def test_patience_hands_on_a_cancellation() -> None:
+    async def wait() -> None:
+        async with patience(10):
+            await asyncio.sleep(10)
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
