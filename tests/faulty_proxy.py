@@ -13,14 +13,17 @@ Faults hold from the next chunk on, for old and new connections.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from types import TracebackType
 
 
 class FaultyProxy:
     """See the module. `connections` counts what was accepted."""
 
-    def __init__(self, target: str | tuple[str, int]) -> None:
+    def __init__(self, target: str | tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
+        """`tls`: what clients must speak; the target is reached in plain."""
         self._target = target
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._pipes: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -53,7 +56,7 @@ class FaultyProxy:
 
     async def start(self) -> None:
         """Listen, on the port of before if there was one."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

@@ -199,6 +199,7 @@ def test_a_sighup_changes_a_shared_rate(redis: RedisServer, tmp_path: Path) -> N
             assert ends == ["submitted"] * 50
 
 
+@pytest.mark.long
 def test_a_redis_that_is_not_there_at_the_start_is_one_warning(tmp_path: Path) -> None:
     with running(Smsc(tmp_path / "smsc", FAST)) as smsc:
         config = a_config(tmp_path, smsc.port, f"unix://{tmp_path}/nobody", **{"apps.1": {"rate_per_s": 100}})

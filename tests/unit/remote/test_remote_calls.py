@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from faulty_proxy import FaultyProxy
@@ -17,6 +19,7 @@ from smsproxy.obs.log import get_log
 from smsproxy.remote.remote import Remote, RemoteUnavailableError
 from smsproxy.remote.script import Script
 from smsproxy.remote.url import parse_url
+from tests.unit.links.tls_files import CertificateAuthority
 
 ECHO = Script.of("echo", "return {KEYS[1], ARGV[1]}")
 WRITE = Script.of("write", "return redis.call('SET', KEYS[1], ARGV[1], 'PX', 1000)")
@@ -91,7 +94,7 @@ async def test_a_server_that_is_there_but_too_slow_stays_away(redis: RedisServer
         proxy.delay_s = 0.2
         for _ in range(3):
             await _fails_within(remote, 0.25)
-        assert not await settled(lambda: remote.available, timeout_s=1.2)
+        assert not await settled(lambda: remote.available, timeout_s=1)
         proxy.delay_s = 0
         assert await settled(lambda: remote.available, timeout_s=5)
 
@@ -124,9 +127,31 @@ async def test_a_full_server_is_away_until_it_takes_writes_again() -> None:
             for _ in range(3):
                 with pytest.raises(RemoteUnavailableError, match="maxmemory"):
                     await remote.run(WRITE, ["k"], [1], timeout_s=1)
-            assert not await settled(lambda: remote.available, timeout_s=1.2)
+            assert not await settled(lambda: remote.available, timeout_s=0.7)
             redis.command("CONFIG", "SET", "maxmemory", 0)
             assert await settled(lambda: remote.available, timeout_s=5)
+
+
+async def test_tls_trusts_the_authority_that_the_url_names_and_nobody_else(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    authority = CertificateAuthority(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.issue("localhost"))
+    async with FaultyProxy(redis.path, context) as proxy:
+        async with a_remote(f"rediss://127.0.0.1:{proxy.port}?ca_file={authority.file}") as remote:
+            assert await remote.run(ECHO, ["k"], [1], timeout_s=5) == [b"k", b"1"]
+        async with a_remote(f"rediss://127.0.0.1:{proxy.port}") as remote:
+            assert not remote.available
+
+
+async def test_a_password_is_sent_and_a_wrong_one_means_away() -> None:
+    with redis_server() as redis:
+        redis.command("CONFIG", "SET", "requirepass", "hush")
+        async with a_remote(f"unix://:hush@{redis.path}?db=1") as remote:
+            assert await remote.run(ECHO, ["k"], [1], timeout_s=5) == [b"k", b"1"]
+        async with a_remote(f"unix://:wrong@{redis.path}") as remote:
+            assert not remote.available
 
 
 async def test_cancelled_calls_never_leave_their_reply_to_another(redis: RedisServer) -> None:
@@ -134,7 +159,7 @@ async def test_cancelled_calls_never_leave_their_reply_to_another(redis: RedisSe
     chance = random.Random(30)
     async with behind_proxy(redis) as (proxy, remote):
         proxy.delay_s = 0.003
-        await _cancel_many(remote, chance, rounds=20)
+        await _cancel_many(remote, chance, rounds=12)
         assert remote.counters["cancelled"] > 100
 
 

@@ -201,7 +201,7 @@ def test_the_shipped_configuration_warns_of_nothing_but_its_development_secrets(
 
 
 def test_the_production_example_lacks_only_what_this_release_lacks(tmp_path: Path) -> None:
-    for name in ("app1", "app1-previous", "store", "grpc-cert", "grpc-key", "grpc-client-ca"):
+    for name in ("app1", "app1-previous", "redis", "store", "grpc-cert", "grpc-key", "grpc-client-ca"):
         (tmp_path / name).write_text(SECRET)
     for name in ("link100", "link101"):
         (tmp_path / name).write_text("secret12\n")
