@@ -92,8 +92,8 @@ class App:
             await self._kv.open()
         await asyncio.to_thread(self._watch.changed)  # what is loaded now is not news to the watcher
         await self._load_blacklist()
-        if self.redis is not None:
-            await self.redis.open()
+        if self.redis is not None and not await self.redis.open() and self.limits.source is not None:
+            self.limits.source.fall_back("not there at the start")
         self.links.apply(self.settings.links, self.settings.pools)
         with _listening("server.listen", self.settings.server.listen):
             await self.rpc.start(self.settings.server.listen)
@@ -149,6 +149,8 @@ class App:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.limits.source is not None:
+            self.limits.source.close()
         if self.redis is not None:
             await self.redis.aclose()
         if isinstance(self._kv, SqliteKeyValue):

@@ -64,7 +64,7 @@ class SharedBucket:
         """0 = taken; ASK = it was asked for, `wake` will tell; else the ns after which to try again."""
         lease = self._lease
         if lease.take(now_ns, n):
-            if lease.is_low(now_ns):
+            if lease.is_low(now_ns) and not self._source.away:
                 self._ask()
             return 0
         source = self._source
@@ -74,8 +74,6 @@ class SharedBucket:
                 return empty_ns
             if self._ask():
                 return ASK
-        else:
-            self._ask()
         if source.refuse_when_away:
             return _AWAY_POLL_NS
         return self._fallback.take(now_ns, n * source.instances)
@@ -145,12 +143,10 @@ class SharedLimits(LocalLimits):
 
     def admit(self, app_id: int, now_ns: int) -> int:
         """As `LocalLimits.admit`; also ASK, and UNAVAILABLE while Redis is away and that means refusal."""
-        source = self._source
-        if source.away and source.refuse_when_away:
-            source.knock()
+        if self._source.refusing:
             return UNAVAILABLE
-        wait = super().admit(app_id, now_ns)
-        return UNAVAILABLE if wait > 0 and source.refusing else wait  # it went away just now
+        wait_ns = super().admit(app_id, now_ns)
+        return UNAVAILABLE if wait_ns > 0 and self._source.refusing else wait_ns  # it went away just now
 
     def _make(self, app_id: int, rate_per_s: int, burst: int) -> Bucket:
         return SharedBucket(

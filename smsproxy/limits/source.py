@@ -1,8 +1,8 @@
 """Where leases are filled: one call in flight at a time, with every limit that needs tokens (spec §4).
 
 Whatever asks while a call is under way goes into the next one, so a thousand messages share a call. A call
-that fails says `away` to everybody at once: from then on nobody waits for Redis, limits fall back, and those
-who are asked for keep trying in the background until an answer comes.
+that fails says `away` to everybody at once: from then on nobody waits for Redis and limits fall back, until a
+knock of the source's own is answered.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from smsproxy.remote.script import Script
 
 LEASE = Script.load("smsproxy.limits", "scripts/lease.lua")
 _NS_PER_US = 1000
+_KNOCK_S = 0.2
+"""Between two looks whether Redis is back: three that fail open the breaker within a second."""
 _MAX_KEYS = 256
 """In one call: a quarter of a millisecond of the server's time."""
 
@@ -58,6 +60,7 @@ class TokenSource:
         # Bounded by its items: a bucket is in it at most once.
         self._asked: Coalescer[Fillable] = Coalescer(self._fill, max_batch=_MAX_KEYS)
         self._knock = _Knock()
+        self._timer: asyncio.TimerHandle | None = None
         self.instances = instances
         self.refuse_when_away = refuse_when_away
         self.away = False
@@ -91,16 +94,26 @@ class TokenSource:
         """Fill it soon; `filled` or `failed` follows. False while nobody can be asked."""
         if not self._remote.available:
             if not self.away:
-                self._gone("not available")
+                self.fall_back("not available")
             return False
         self._asked.add(bucket)
         return True
 
-    def knock(self) -> None:
-        """Away, and nobody asks because everybody is refused: see whether it is back."""
+    def close(self) -> None:
+        """Knock no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        """Away: knock until an answer comes, traffic or not."""
+        self._timer = None
+        if not self.away:
+            return
         if not self._knock.under_way and self._remote.available:
             self._knock.under_way = True
             self._asked.add(self._knock)
+        self._timer = self._loop.call_later(_KNOCK_S, self._look)
 
     async def _fill(self, batch: list[Fillable]) -> None:
         now_ns = self._now_ns()
@@ -115,8 +128,8 @@ class TokenSource:
         try:
             reply = await self._remote.run(LEASE, *_call(buckets, now_ns))
             answers = _answers(reply, len(buckets))
-        except RemoteUnavailableError as error:
-            self._gone(str(error))
+        except Exception as error:  # supervised: requests wait behind this call, whatever went wrong
+            self.fall_back(str(error) or type(error).__name__)
             for bucket in buckets:
                 bucket.failed()
                 self._loop.call_soon(bucket.tell)
@@ -130,12 +143,15 @@ class TokenSource:
             bucket.filled(now_ns, granted, wait_us * _NS_PER_US)
             self._loop.call_soon(bucket.tell)
 
-    def _gone(self, reason: str) -> None:
+    def fall_back(self, reason: str) -> None:
+        """There is no answer: limits are this instance's own from now on, until a knock is answered."""
         if not self.away:
             self.away = True
             self.fallbacks += 1
             shown = "refuse" if self.refuse_when_away else "local"
             self._log.warning("limits_fall_back", on_redis_loss=shown, reason=reason)
+        if self._timer is None:
+            self._timer = self._loop.call_later(_KNOCK_S, self._look)
 
     def _now_ns(self) -> int:
         return int(self._loop.time() * NS_PER_S)

@@ -166,11 +166,12 @@ def test_refuse_ends_unavailable_and_nothing_is_sent_until_redis_is_back(tmp_pat
         running(Smsc(tmp_path / "smsc", FAST)) as smsc,
     ):
         thread.do(thread.proxy.stop())
-        tables = {"apps.1": {"rate_per_s": 100}, "limits": {"on_redis_loss": "refuse"}}
+        tables = {"limits": {"on_redis_loss": "refuse"}}  # whoever asks, with a rate or without one
         config = a_config(tmp_path, smsc.port, thread.url, **tables)
         with running(Daemon(config)) as daemon, Client(daemon.target) as client:
             daemon.wait_line('"redis_away"')
             daemon.wait_bound()
+            daemon.wait_line('"limits_fall_back"')
             first = [answer.status for answer in client.stream([sms(), sms()])]
             assert first == ["unavailable"] * 2
             thread.do(thread.proxy.start())
