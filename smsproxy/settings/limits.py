@@ -68,7 +68,13 @@ class LimitsSettings(Section):
 
 def check_limits(limits: LimitsSettings, at: KeyPath, report: Report) -> None:
     """The rules that need more than one key."""
-    if not limits.redis_url or not parse_url(limits.redis_url).password:
+    if not limits.redis_url:
+        return
+    if limits.instances == 1 and limits.on_redis_loss == "local":
+        report.warn(
+            (*at, "instances"), "is 1: while Redis is away every instance takes the whole of each rate"
+        )
+    if not parse_url(limits.redis_url).password:
         return
     if limits.redis_password:
         report.fault((*at, "redis_url"), "give a password in it or in redis_password_file, not in both")

@@ -10,7 +10,7 @@ from typing import Any
 from smsproxy.domain.address import Address
 from smsproxy.domain.outcome import NotSent, SegmentOutcome
 from smsproxy.limits.gcra import Gcra
-from smsproxy.links.base import Answered, Delivery, Inbound, text_options
+from smsproxy.links.base import Answered, Delivery, Inbound, Shaper, text_options
 from smsproxy.links.link import Link
 from smsproxy.links.references import References
 from smsproxy.settings import LinkSettings
@@ -246,13 +246,18 @@ class Bench:
     """A link, its loop, its pipeline and its sessions."""
 
     def __init__(
-        self, *, sessions: int = 1, randomly: Callable[[], float] = lambda: 0.0, **settings: Any
+        self,
+        *,
+        sessions: int = 1,
+        randomly: Callable[[], float] = lambda: 0.0,
+        shaper: Shaper | None = None,
+        **settings: Any,
     ) -> None:
         values = {"system_id": "esme", "window": 10, "rate_per_s": 0, "max_waiting": 100, **settings}
         self.settings = LinkSettings(**values, sessions=max(1, sessions))
         self.loop = HandLoop()
         self.desk = Desk()
-        shaper = Gcra(self.settings.rate_per_s, self.settings.burst)
+        shaper = shaper or Gcra(self.settings.rate_per_s, self.settings.burst)
         loop: Any = self.loop
         text = text_options(self.settings, 10)
         self.link = Link(7, self.settings, text, shaper, self.desk, loop, References())

@@ -228,6 +228,7 @@ def test_one_instance_is_told_nothing(tmp_path: Path) -> None:
         ('[store]\nurl = "memory:"\n', "store.url: memory: forgets every record"),
         ("[store]\nretention_s = 60\n", "store.receipt_timeout_s: is longer than retention_s"),
         ('[server]\nlisten = "0.0.0.0:1"\n', "server.listen: reachable from other hosts without TLS"),
+        ('[limits]\nredis_url = "redis://a"\n', "limits.instances: is 1: while Redis is away"),
         ('[policy.blacklist]\nfiles = ["no.csv"]\n', "policy.blacklist.files.0: there is no file"),
         (
             LINK + "enabled = false\n[pools.1]\nmembers = [{ link = 100 }]\n",
