@@ -56,7 +56,8 @@ def test_a_link_of_200_a_second_gets_200_from_two_daemons(redis: RedisServer, tm
     counted = sum(first <= at < first + seconds - 2 for at in times)
     share = counted / (rate * (seconds - 2))
     print(f"two daemons: {counted} segments in {seconds - 2} s, {share:.3f} of the rate")
-    assert abs(share - 1) <= (0.02 if SOAK else 0.10)
+    assert share <= 1 + (0.02 if SOAK else 0.10)
+    assert share >= 1 - (0.02 if SOAK else 0.25)  # a busy machine may not even offer so much
     assert redis.keys_without_ttl() == []
 
 
