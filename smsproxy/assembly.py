@@ -20,7 +20,8 @@ from smsproxy.obs.log import get_log
 from smsproxy.pipeline.pipeline import PipelineOptions
 from smsproxy.policy import blacklist
 from smsproxy.policy.base import KeyValue, PolicyRequest, Verdict
-from smsproxy.policy.embedded import EmbeddedPolicy
+from smsproxy.policy.embedded import EmbeddedState
+from smsproxy.policy.engine import ContactPolicy
 from smsproxy.policy.memory import MemoryKeyValue
 from smsproxy.policy.strategies import Strategy
 from smsproxy.rpc.options import RpcOptions
@@ -70,9 +71,14 @@ def key_value(settings: Settings) -> KeyValue:
     return SqliteKeyValue(Path(path), time.time) if path else MemoryKeyValue(time.time)
 
 
-def contact_policy(settings: PolicySettings, kv: KeyValue) -> EmbeddedPolicy:
-    return EmbeddedPolicy(
-        strategies(settings), settings.timezone, kv, time.time, blacklist.Blacklist(), on_shadow=_log_shadow
+def contact_policy(settings: PolicySettings, kv: KeyValue) -> ContactPolicy:
+    return ContactPolicy(
+        strategies(settings),
+        settings.timezone,
+        EmbeddedState(kv),
+        time.time,
+        blacklist.Blacklist(),
+        on_shadow=_log_shadow,
     )
 
 

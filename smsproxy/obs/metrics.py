@@ -89,12 +89,16 @@ class Verdicts(Protocol):
 
 
 class PolicyView(Protocol):
-    """The embedded policy engine."""
+    """The contact policy (policy.engine.ContactPolicy)."""
 
     @property
     def verdicts(self) -> Verdicts: ...
     @property
     def shadow_verdicts(self) -> Verdicts: ...
+    @property
+    def checked(self) -> Verdicts: ...
+    @property
+    def counters(self) -> Items: ...
     @property
     def allowed_on_error(self) -> int: ...
     @property
@@ -242,6 +246,14 @@ def outage_metrics(store: OutageView) -> Iterator[Metric]:
     )
 
 
+_POLICY_COUNTERS: Mapping[str, str] = {
+    "in_doubt": "Unavailable, and perhaps counted: given back once the engine answers.",
+    "calls": "Calls to the policy's engine.",
+    "calls_failed": "Calls without a usable answer in time.",
+    "calls_spared": "Calls not made because the engine has just failed.",
+}
+
+
 def policy_metrics(policy: PolicyView) -> Iterator[Metric]:
     """The contact policy's answers (spec §5)."""
     yield _verdicts("policy_verdicts_total", "Answers of the contact policy.", policy.verdicts)
@@ -250,6 +262,7 @@ def policy_metrics(policy: PolicyView) -> Iterator[Metric]:
         "Refusals of strategies in shadow mode; the message went on.",
         policy.shadow_verdicts,
     )
+    yield _verdicts("policy_checked_total", "Answers of screenings that counted nothing.", policy.checked)
     yield _counter(
         "policy_allowed_on_error_total",
         "Messages let through because the policy's state could not be reached.",
@@ -258,6 +271,9 @@ def policy_metrics(policy: PolicyView) -> Iterator[Metric]:
     yield _counter(
         "policy_released_total", "Counts given back for messages that were not sent.", policy.released
     )
+    for name, value in policy.counters.items():
+        text = _POLICY_COUNTERS.get(name, f"Counter {name} of the policy's engine.")
+        yield _counter(f"policy_{name}_total", text, value)
 
 
 def limit_metrics(limits: LimitsView) -> Iterator[Metric]:

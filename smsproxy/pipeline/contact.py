@@ -3,7 +3,7 @@
 Asking and giving back share one coalescer, so the engine never sees both for one message_id at a time. What
 could not be given back is kept under its message_id and tried again, unless the same message is asked for
 anew meanwhile: then its old reservation is the one it is sent under, and giving that back would leave a sent
-message uncounted.
+message uncounted. The same is done with what an engine out of this process may have counted without a word.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from smsproxy.aio.backlog import RETRY_S
@@ -25,7 +25,6 @@ from smsproxy.policy.base import PolicyEngine, PolicyRequest, Verdict
 
 LATE_MAX = 100_000
 """Reservations that wait for the engine to come back; then the oldest stays counted."""
-_LATE_BATCH = 1024
 _UNAVAILABLE = "the contact policy is not available"
 
 
@@ -48,7 +47,9 @@ class ContactStage:
         self._reserves = Attempts(log, "policy_reserve")
         self._releases = Attempts(log, "policy_release")
         # Bounded by max_in_flight: a job is in here at most once.
-        self._turns: Coalescer[Job | None] = Coalescer(self._turn, max_waiting=sys.maxsize)
+        self._turns: Coalescer[Job | None] = Coalescer(
+            self._turn, max_batch=engine.max_batch, max_waiting=sys.maxsize
+        )
         self._late: dict[bytes, PolicyRequest] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.delayed = 0
@@ -65,6 +66,13 @@ class ContactStage:
     def give_back(self, job: Job) -> None:
         """Undo its reservation; `released(job)` follows, at the latest once the engine has failed to."""
         self._turns.add(job)
+
+    def hand_back(self, requests: Iterable[PolicyRequest]) -> None:
+        """Give back what these hold, if anything, as soon as can be. Nobody waits for it."""
+        for request in requests:
+            self._keep(request)
+        if self._late and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(RETRY_S, self._late_are_due)
 
     async def _turn(self, batch: list[Job | None]) -> None:
         """One batch: jobs with a reservation give it back, the others ask. None: the late ones are due."""
@@ -88,7 +96,7 @@ class ContactStage:
         """The next of the late ones to give back; not those that are just being asked for again."""
         wanted = {request.message_id for request in requests}
         late = (one for message_id, one in self._late.items() if message_id not in wanted)
-        return list(islice(late, _LATE_BATCH))
+        return list(islice(late, self._engine.max_batch))
 
     async def _reserve(self, jobs: list[Job], requests: list[PolicyRequest]) -> None:
         verdicts = await self._reserves.result(self._engine.reserve(requests))
@@ -104,6 +112,7 @@ class ContactStage:
             else:
                 error = f"refused by the contact policy: {verdict.value}"
                 self._refused(job, refusal(job, Status(verdict.value), error))
+        self.hand_back(self._engine.take_doubtful())
 
     async def _release(self, jobs: list[Job], late: list[PolicyRequest]) -> bool:
         """Whether the engine has given them back; if not, they are kept for later."""
@@ -113,19 +122,19 @@ class ContactStage:
             for request in late:
                 self._late.pop(request.message_id, None)
         else:
-            self._keep(fresh)
+            for request in fresh:
+                self._keep(request)
         for job in jobs:
             job.reservation = None
             self._released(job)
         return done
 
-    def _keep(self, requests: list[PolicyRequest]) -> None:
-        self.delayed += len(requests)
-        for request in requests:
-            self._late[request.message_id] = request
-            if len(self._late) > LATE_MAX:
-                del self._late[next(iter(self._late))]
-                self.lost += 1
+    def _keep(self, request: PolicyRequest) -> None:
+        self.delayed += 1
+        self._late[request.message_id] = request
+        if len(self._late) > LATE_MAX:
+            del self._late[next(iter(self._late))]
+            self.lost += 1
 
     def _late_are_due(self) -> None:
         self._timer = None

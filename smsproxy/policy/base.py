@@ -44,11 +44,17 @@ class PolicyRequest:
     """Normalised: digits without ``+``."""
     saddr: str
     text_sha256: bytes
+    """Empty: there is no text yet (an audience is screened), so no rule about texts applies."""
     task_id: int = 0
 
 
 class PolicyEngine(Protocol):
     """Decides whether a recipient may be contacted. Counting is a reservation held by the message_id."""
+
+    @property
+    def max_batch(self) -> int:
+        """The most requests of one call that are answered as fast as one alone."""
+        ...
 
     def knows(self, strategy: str) -> bool:
         """Whether `strategy` is configured. A message with another name is `invalid`."""
@@ -63,10 +69,21 @@ class PolicyEngine(Protocol):
         """
         ...
 
+    async def check(self, batch: Sequence[PolicyRequest]) -> list[Verdict]:
+        """What `reserve` would say of each request alone; nothing is counted."""
+        ...
+
     async def release(self, batch: Sequence[PolicyRequest]) -> None:
         """Give back what these message_ids reserved, each once; what they do not hold is left alone.
 
-        Raises PolicyUnavailableError: nothing was given back, ask again.
+        Raises PolicyUnavailableError: not all of it was given back, ask again for all.
+        """
+        ...
+
+    def take_doubtful(self) -> list[PolicyRequest]:
+        """Requests that were answered `unavailable` and may have been counted all the same: release them.
+
+        An engine outside this process may have heard a request whose answer never came. Each is told once.
         """
         ...
 

@@ -26,13 +26,15 @@ class Judgement(NamedTuple):
     verdict: Verdict
     forgotten: int = 0
     """Message ids that were dropped to keep a value bounded."""
+    in_doubt: bool = False
+    """`unavailable`, and yet it may have been counted."""
 
 
 def reserve(rule: Rule, request: PolicyRequest, moment: Moment, transaction: Transaction) -> Judgement:
     """Check what the rule's mode checks, and if that is granted, count what it counts."""
     message_id, now = request.message_id, moment.now
     tally = claims = None
-    if rule.window_s:
+    if rule.window_s and request.text_sha256:
         claims_key = claims_key_of(rule, request)
         claims = Claims(transaction.get(claims_key), now, rule.window_kept_s)
     if rule.has_caps:
@@ -67,10 +69,30 @@ def _check(
     return Verdict.OK
 
 
+class _Dry:
+    """A transaction whose writes go nowhere."""
+
+    __slots__ = ("get",)
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.get = transaction.get
+
+    def put(self, key: bytes, value: bytes, expires_at: float) -> None:
+        """Not written."""
+
+    def delete(self, key: bytes) -> None:
+        """Not deleted."""
+
+
+def check(rule: Rule, request: PolicyRequest, moment: Moment, transaction: Transaction) -> Judgement:
+    """What `reserve` would say; nothing is counted."""
+    return Judgement(reserve(rule, request, moment, _Dry(transaction)).verdict)
+
+
 def release(rule: Rule, request: PolicyRequest, moment: Moment, transaction: Transaction) -> bool:
     """Give back what this message_id holds, whatever the rule's mode is by now. False: it holds nothing."""
     given_back = False
-    if rule.window_s:
+    if rule.window_s and request.text_sha256:
         key = claims_key_of(rule, request)
         claims = Claims(transaction.get(key), moment.now, rule.window_kept_s)
         if claims.remove(request.message_id):

@@ -20,7 +20,8 @@ import pytest
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.policy.base import KeyValue, PolicyEngine, PolicyRequest, Transaction
 from smsproxy.policy.blacklist import Blacklist
-from smsproxy.policy.embedded import EmbeddedPolicy
+from smsproxy.policy.embedded import EmbeddedState
+from smsproxy.policy.engine import ContactPolicy
 from smsproxy.policy.memory import MemoryKeyValue
 from smsproxy.policy.strategies import Strategy
 from smsproxy.stores.sqlite_kv import SqliteKeyValue
@@ -99,7 +100,7 @@ class SwitchedKeyValue:
 
 @dataclass
 class EmbeddedBench:
-    engine: EmbeddedPolicy
+    engine: ContactPolicy
     kv: SwitchedKeyValue
 
     def reload(self, *strategies: Strategy, timezone: str = "UTC") -> None:
@@ -117,7 +118,7 @@ def embedded_over(make_kv: KeyValueFactory) -> BenchFactory:
     async def bench(clock: HandClock, directory: Path) -> AsyncIterator[PolicyBench]:
         async with make_kv(clock, directory) as inner:
             kv = SwitchedKeyValue(inner)
-            engine = EmbeddedPolicy([], "UTC", kv, clock, Blacklist([int("1" + LISTED)]))
+            engine = ContactPolicy([], "UTC", EmbeddedState(kv), clock, Blacklist([int("1" + LISTED)]))
             yield EmbeddedBench(engine, kv)
 
     return bench

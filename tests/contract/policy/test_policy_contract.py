@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -196,3 +197,31 @@ async def test_many_callers_at_once_never_pass_a_cap(bench: PolicyBench, ask: As
     sent = sum(await asyncio.gather(*(reserve_and_give_half_back(b) for b in range(8))))
     left = await bench.engine.reserve([ask(10_000 + n, "seven") for n in range(10)])
     assert sent + left.count(OK) == 7
+
+
+async def test_a_dry_run_says_what_reserve_would_and_counts_nothing(
+    bench: PolicyBench, ask: Ask, listed: str
+) -> None:
+    assert await bench.engine.check([ask(1), ask(2), ask(3, daddr=listed)]) == [OK, OK, BLACKLISTED]
+    assert await bench.engine.reserve([ask(4)]) == [OK]
+    assert await bench.engine.check([ask(5), ask(4), ask(6, "onbuild_cp1")]) == [DAILY, OK, OK]
+    assert await bench.engine.check([ask(7, "cp2"), ask(7, "cp2"), ask(8, "trial")]) == [OK, OK, OK]
+    assert await bench.engine.reserve([ask(8, "cp2")]) == [OK]
+
+
+async def test_without_a_text_there_is_no_duplicate_and_caps_count_all_the_same(
+    bench: PolicyBench, ask: Ask
+) -> None:
+    bench.reload(Strategy("both", daily_max=3, duplicate_window_s=DAY_S))
+    audience = [replace(ask(n, "both"), text_sha256=b"") for n in range(4)]
+    assert await bench.engine.check(audience) == [OK] * 4
+    assert await bench.engine.reserve(audience) == [OK] * 3 + [DAILY]
+    await bench.engine.release(audience[:1])
+    assert await bench.engine.reserve([ask(9, "both")]) == [OK]
+
+
+async def test_a_dry_run_while_the_state_is_away_decides_by_on_error(bench: PolicyBench, ask: Ask) -> None:
+    bench.go_away()
+    assert await bench.engine.check([ask(1), ask(2, "soft")]) == [UNAVAILABLE, OK]
+    bench.come_back()
+    assert await bench.engine.check([ask(1)]) == [OK]

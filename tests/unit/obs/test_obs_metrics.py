@@ -29,7 +29,8 @@ from smsproxy.obs.metrics import (
 )
 from smsproxy.policy.base import Verdict
 from smsproxy.policy.blacklist import Blacklist
-from smsproxy.policy.embedded import EmbeddedPolicy
+from smsproxy.policy.embedded import EmbeddedState
+from smsproxy.policy.engine import ContactPolicy
 from smsproxy.policy.memory import MemoryKeyValue
 from smsproxy.policy.strategies import Strategy
 from smsproxy.rpc.options import RpcCounters
@@ -115,17 +116,19 @@ def test_stored_receipts_are_named_after_their_promise() -> None:
 
 
 def test_policy_verdicts_are_counted_by_strategy_and_verdict() -> None:
-    policy = EmbeddedPolicy(
-        [Strategy("cp1", daily_max=1)], "UTC", MemoryKeyValue(lambda: 0.0), lambda: 0.0, Blacklist()
-    )
+    state = EmbeddedState(MemoryKeyValue(lambda: 0.0))
+    policy = ContactPolicy([Strategy("cp1", daily_max=1)], "UTC", state, lambda: 0.0, Blacklist())
     policy.verdicts["cp1", Verdict.DAILY_CP] = 2
     policy.shadow_verdicts["cp1", Verdict.BLACKLIST] = 3
+    policy.checked["cp1", Verdict.OK] = 6
     policy.allowed_on_error, policy.released = 4, 5
     samples = scraped(*policy_metrics(policy))
     daily = (("strategy", "cp1"), ("verdict", "daily_cp"))
     assert samples["smsproxy_policy_verdicts_total", daily] == 2
     shadow = (("strategy", "cp1"), ("verdict", "blacklist"))
     assert samples["smsproxy_policy_shadow_verdicts_total", shadow] == 3
+    passed = (("strategy", "cp1"), ("verdict", "ok"))
+    assert samples["smsproxy_policy_checked_total", passed] == 6
     assert samples["smsproxy_policy_allowed_on_error_total", ()] == 4
     assert samples["smsproxy_policy_released_total", ()] == 5
 

@@ -146,6 +146,8 @@ class FakePolicy:
         self.counted: set[bytes] = set()
         self.calls: list[str] = []
         self.busy: set[bytes] = set()
+        self.doubtful: list[PolicyRequest] = []
+        self.max_batch = 1024
 
     def knows(self, strategy: str) -> bool:
         return strategy != "unheard-of"
@@ -168,6 +170,14 @@ class FakePolicy:
             self.calls.append("release")
             await self.hook("release")
             self.counted -= {one.message_id for one in batch}
+
+    async def check(self, batch: Sequence[PolicyRequest]) -> list[Verdict]:
+        self.calls.append("check")
+        return [self.verdicts.get(one.strategy, Verdict.OK) for one in batch]
+
+    def take_doubtful(self) -> list[PolicyRequest]:
+        taken, self.doubtful = self.doubtful, []
+        return taken
 
 
 @contextmanager

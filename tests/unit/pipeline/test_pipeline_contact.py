@@ -212,3 +212,18 @@ async def test_counts_to_give_back_are_bounded_and_the_oldest_stays_counted(
     assert bench.policy.counted == {one.job.message_id for one in sent[:2]}
     assert bench.pipeline.counters["policy_releases_lost"] == 2
     bench.assert_at_rest()
+
+
+@in_fake_time
+async def test_what_an_engine_may_have_counted_without_a_word_is_given_back() -> None:
+    bench = Bench()
+    bench.policy.verdicts["cp1"] = Verdict.UNAVAILABLE
+    sent = bench.send(strategy="cp1")
+    bench.policy.counted.add(sent.job.message_id)
+    bench.policy.doubtful = [PolicyRequest(sent.job.message_id, "cp1", 1, "998901234567", "BRAND", b"")]
+    await bench.settle()
+    assert sent.status == "unavailable"
+    assert not bench.pipeline.idle
+    await asyncio.sleep(1.0)
+    assert bench.policy.counted == set(), "within a second (spec §5)"
+    bench.assert_at_rest()

@@ -13,7 +13,8 @@ from policy_bench import BLACKLIST, CP1, CP2, SHIPPED, HandClock, a_request, at
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.policy.base import PolicyEngine, PolicyRequest, PolicyUnavailableError, Transaction, Verdict
 from smsproxy.policy.blacklist import Blacklist
-from smsproxy.policy.embedded import EmbeddedPolicy
+from smsproxy.policy.embedded import EmbeddedState
+from smsproxy.policy.engine import ContactPolicy
 from smsproxy.policy.memory import MemoryKeyValue
 from smsproxy.policy.strategies import Strategy
 
@@ -45,9 +46,11 @@ class Bench:
     def __post_init__(self) -> None:
         self.kv = FrailKeyValue(MemoryKeyValue(self.clock))
 
-    def engine(self, *strategies: Strategy, timezone: str = "UTC") -> EmbeddedPolicy:
+    def engine(self, *strategies: Strategy, timezone: str = "UTC") -> ContactPolicy:
         listed = Blacklist([int("1" + LISTED)])
-        return EmbeddedPolicy(strategies or SHIPPED, timezone, self.kv, self.clock, listed, self.note_shadow)
+        return ContactPolicy(
+            strategies or SHIPPED, timezone, EmbeddedState(self.kv), self.clock, listed, self.note_shadow
+        )
 
     def note_shadow(self, request: PolicyRequest, verdict: Verdict) -> None:
         self.shadowed.append((request.message_id, verdict))
@@ -128,7 +131,9 @@ async def test_a_shadow_strategy_foretells_what_enforcing_would_do(bench: Bench)
 
 async def test_without_a_log_shadow_verdicts_are_still_counted(bench: Bench) -> None:
     strategies = [replace(BLACKLIST, shadow=True)]
-    engine = EmbeddedPolicy(strategies, "UTC", bench.kv, bench.clock, Blacklist([int("1" + LISTED)]))
+    engine = ContactPolicy(
+        strategies, "UTC", EmbeddedState(bench.kv), bench.clock, Blacklist([int("1" + LISTED)])
+    )
     assert await engine.reserve([a_request(1, "blacklist", daddr=LISTED)]) == [OK]
     assert engine.shadow_verdicts == {("blacklist", Verdict.BLACKLIST): 1}
 
@@ -149,7 +154,7 @@ async def test_a_reload_that_fails_changes_nothing(bench: Bench) -> None:
     with pytest.raises(ZoneInfoNotFoundError):
         engine.reload([Strategy("a")], "Moon/Tranquility")
     assert engine.knows("cp1")
-    assert repr(engine) == "<EmbeddedPolicy strategies=4 zone=UTC answers=0>"
+    assert repr(engine) == "<ContactPolicy embedded strategies=4 zone=UTC answers=0>"
 
 
 async def test_a_strategy_that_a_reload_took_away_is_unavailable_not_an_error(bench: Bench) -> None:

@@ -16,6 +16,7 @@ from smsproxy.policy import evaluator
 from smsproxy.policy.base import PolicyRequest, Verdict
 from smsproxy.policy.counters import MAX_CLAIMS
 from smsproxy.policy.days import moment_at
+from smsproxy.policy.evaluator import Judgement
 from smsproxy.policy.strategies import MIN_IDS_KEPT, Rule, Rulebook, Strategy
 
 OK = Verdict.OK
@@ -132,7 +133,7 @@ def test_any_interleaving_is_judged_as_by_a_model_that_remembers_everything(
         rule, moment_now = rule_of(request.strategy), moment_at(now, zone)
         if wants:
             expected = model.reserve(request, now)
-            assert evaluator.reserve(rule, request, moment_now, transaction) == (expected, 0)
+            assert evaluator.reserve(rule, request, moment_now, transaction) == Judgement(expected)
         else:
             evaluator.release(rule, request, moment_now, transaction)
             model.release(request)
@@ -178,7 +179,7 @@ def test_asking_again_with_the_same_message_id_is_granted_and_changes_nothing(
             continue
         before = dict(transaction.data)
         later = moment(data.draw(st.sampled_from(["2026-11-18 12:00", "2026-11-18 12:09"])))
-        assert evaluator.reserve(rule, request, later, transaction) == (OK, 0)
+        assert evaluator.reserve(rule, request, later, transaction) == Judgement(OK)
         assert transaction.data == before
 
 

@@ -1,0 +1,187 @@
+"""The contact policy the pipeline asks: rules, blacklist, shadow and `on_error` before any engine's memory.
+
+Made by app.py over one `PolicyState`, reloaded at SIGHUP, given new blacklists as they are loaded. The
+blacklist comes first whatever the engine is: a listed number costs no call, and no engine can let it pass.
+Counters are plain ints, read at scrape time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from smsproxy.policy.base import PolicyRequest, Verdict
+from smsproxy.policy.days import Moment, moment_at
+from smsproxy.policy.evaluator import Judgement
+from smsproxy.policy.state import Case, PolicyState
+from smsproxy.policy.strategies import Rule, Rulebook, Strategy
+
+DOUBTFUL_MAX = 100_000
+"""As many as the pipeline keeps to give back; then the oldest stay counted until their week is over."""
+
+
+class NumberList(Protocol):
+    """A set of numbers; see `Blacklist`."""
+
+    def contains(self, daddr: str) -> bool:
+        """`daddr` in digits, without ``+``."""
+        ...
+
+
+def _no_log(request: PolicyRequest, verdict: Verdict) -> None:
+    """Shadow verdicts are counted all the same."""
+
+
+class ContactPolicy:
+    """See `PolicyEngine`. `clock` gives Unix seconds.
+
+    A shadow strategy decides and counts as if it were enforced, so its counters foretell what enforcing would
+    do; the verdict it gives is always ok, and what it would have refused goes to `on_shadow` (for the log).
+    """
+
+    def __init__(
+        self,
+        strategies: Iterable[Strategy],
+        timezone: str,
+        state: PolicyState,
+        clock: Callable[[], float],
+        blacklist: NumberList,
+        on_shadow: Callable[[PolicyRequest, Verdict], None] = _no_log,
+    ) -> None:
+        """Raises ValueError for strategies that do not fit together, ZoneInfoNotFoundError for the zone."""
+        self._rulebook = Rulebook(strategies)
+        self._zone = ZoneInfo(timezone)
+        self._state = state
+        self._clock = clock
+        self._blacklist = blacklist
+        self._on_shadow = on_shadow
+        self._doubtful: deque[PolicyRequest] = deque(maxlen=DOUBTFUL_MAX)
+        self.verdicts: Counter[tuple[str, Verdict]] = Counter()
+        """Answers given, by strategy and verdict."""
+        self.shadow_verdicts: Counter[tuple[str, Verdict]] = Counter()
+        """What shadow strategies would have refused, by strategy and verdict."""
+        self.checked: Counter[tuple[str, Verdict]] = Counter()
+        """Answers of dry runs, by strategy and verdict."""
+        self.allowed_on_error = 0
+        self.strategy_gone = 0
+        self.released = 0
+        self.ids_forgotten = 0
+        self.in_doubt = 0
+
+    def __repr__(self) -> str:
+        answers = sum(self.verdicts.values())
+        return (
+            f"<ContactPolicy {self._state.name} strategies={len(self._rulebook)} zone={self._zone}"
+            f" answers={answers}>"
+        )
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What became rare, and what the engine counts for itself."""
+        return {"in_doubt": self.in_doubt, **self._state.counters}
+
+    @property
+    def max_batch(self) -> int:
+        """See `PolicyEngine`."""
+        return self._state.max_batch
+
+    def knows(self, strategy: str) -> bool:
+        """See `PolicyEngine`."""
+        return strategy in self._rulebook
+
+    def reload(self, strategies: Iterable[Strategy], timezone: str) -> None:
+        """Take new rules; counts go on where name and scope stay. Raises as __init__, changing nothing."""
+        rulebook, zone = Rulebook(strategies), ZoneInfo(timezone)
+        self._rulebook, self._zone = rulebook, zone
+
+    def replace_blacklist(self, blacklist: NumberList) -> None:
+        """Take a newly loaded blacklist."""
+        self._blacklist = blacklist
+
+    async def reserve(self, batch: Sequence[PolicyRequest]) -> list[Verdict]:
+        """See `PolicyEngine`. A strategy that a reload has just removed answers `unavailable`."""
+        rules, judgements = await self._judged(batch, self._state.reserve)
+        return [
+            self._answer(rule, request, judgement)
+            for rule, request, judgement in zip(rules, batch, judgements, strict=True)
+        ]
+
+    async def check(self, batch: Sequence[PolicyRequest]) -> list[Verdict]:
+        """See `PolicyEngine`. The verdict is what a message would be told: a shadow strategy says ok."""
+        rules, judgements = await self._judged(batch, self._state.check)
+        verdicts = [told(rule, one.verdict) for rule, one in zip(rules, judgements, strict=True)]
+        self.checked.update((one.strategy, verdict) for one, verdict in zip(batch, verdicts, strict=True))
+        return verdicts
+
+    async def _judged(
+        self,
+        batch: Sequence[PolicyRequest],
+        judge: Callable[[Sequence[Case], Moment], Coroutine[object, object, list[Judgement]]],
+    ) -> tuple[list[Rule | None], list[Judgement]]:
+        rules = [self._rulebook.get(request.strategy) for request in batch]
+        judgements = [self._without_state(*case) for case in zip(rules, batch, strict=True)]
+        cases = [
+            Case(rule, request)
+            for rule, request, judgement in zip(rules, batch, judgements, strict=True)
+            if rule is not None and judgement is None
+        ]
+        asked = iter(await judge(cases, moment_at(self._clock(), self._zone)) if cases else ())
+        return rules, [judgement or next(asked) for judgement in judgements]
+
+    def _without_state(self, rule: Rule | None, request: PolicyRequest) -> Judgement | None:
+        """What needs no memory; None when the state has to be asked."""
+        if rule is None:
+            return Judgement(Verdict.UNAVAILABLE)
+        if rule.blacklist and self._blacklist.contains(request.daddr):
+            return Judgement(Verdict.BLACKLIST)
+        return None if rule.needs_state or self._state.judges_all else Judgement(Verdict.OK)
+
+    def _answer(self, rule: Rule | None, request: PolicyRequest, judgement: Judgement) -> Verdict:
+        """What the caller is told, everything counted."""
+        verdict = told(rule, judgement.verdict)
+        self.ids_forgotten += judgement.forgotten
+        if rule is None:
+            self.strategy_gone += 1
+            return verdict
+        if judgement.in_doubt and verdict is Verdict.UNAVAILABLE:
+            self.in_doubt += 1
+            self._doubtful.append(request)
+        if verdict is Verdict.OK and judgement.verdict is Verdict.UNAVAILABLE:
+            self.allowed_on_error += 1
+        elif verdict is not judgement.verdict:
+            self.shadow_verdicts[rule.name, judgement.verdict] += 1
+            self._on_shadow(request, judgement.verdict)
+        self.verdicts[rule.name, verdict] += 1
+        return verdict
+
+    async def release(self, batch: Sequence[PolicyRequest]) -> None:
+        """See `PolicyEngine`. Nothing is released for a strategy that a reload has removed."""
+        rules = [self._rulebook.get(request.strategy) for request in batch]
+        cases = [
+            Case(rule, request)
+            for rule, request in zip(rules, batch, strict=True)
+            if rule is not None and (rule.needs_state or self._state.judges_all)
+        ]
+        if cases:
+            self.released += await self._state.release(cases, moment_at(self._clock(), self._zone))
+
+    def take_doubtful(self) -> list[PolicyRequest]:
+        """See `PolicyEngine`."""
+        taken = list(self._doubtful)
+        self._doubtful.clear()
+        return taken
+
+    async def aclose(self) -> None:
+        """Let go of the state's connections."""
+        await self._state.aclose()
+
+
+def told(rule: Rule | None, verdict: Verdict) -> Verdict:
+    """A judgement in the caller's words: `on_error` and `shadow` applied."""
+    if rule is None or verdict is Verdict.OK:
+        return verdict
+    if verdict is Verdict.UNAVAILABLE:
+        return Verdict.OK if rule.allow_on_error or rule.shadow else verdict
+    return Verdict.OK if rule.shadow else verdict
