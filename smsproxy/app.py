@@ -53,7 +53,9 @@ class App:
         self._tasks: list[asyncio.Task[None]] = []
         self.store = assembly.record_store(settings)
         self._kv = assembly.key_value(settings)
-        self.policy = assembly.contact_policy(settings.policy, self._kv)
+        self.policy = assembly.contact_policy(
+            settings.policy, assembly.policy_state(settings.policy, self._kv)
+        )
         self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
         self.authenticator = JwtAuthenticator(settings.apps)
         self.redis = assembly.redis(settings)
@@ -120,6 +122,8 @@ class App:
                 self._log.warning("reload_needs_restart", section=section)
         if settings.limits.redis != self.settings.limits.redis:
             self._log.warning("reload_needs_restart", section="limits.redis_url")
+        if settings.policy.engine_keys != self.settings.policy.engine_keys:
+            self._log.warning("reload_needs_restart", section="policy.engine")
         self.authenticator.reload(settings.apps)
         self.limits.reload(settings)
         self.policy.reload(assembly.strategies(settings.policy), settings.policy.timezone)
@@ -151,6 +155,7 @@ class App:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.limits.source is not None:
             self.limits.source.close()
+        await self.policy.aclose()
         if self.redis is not None:
             await self.redis.aclose()
         if isinstance(self._kv, SqliteKeyValue):

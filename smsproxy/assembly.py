@@ -23,6 +23,7 @@ from smsproxy.policy.base import KeyValue, PolicyRequest, Verdict
 from smsproxy.policy.embedded import EmbeddedState
 from smsproxy.policy.engine import ContactPolicy
 from smsproxy.policy.memory import MemoryKeyValue
+from smsproxy.policy.state import PolicyState
 from smsproxy.policy.strategies import Strategy
 from smsproxy.rpc.options import RpcOptions
 from smsproxy.settings import LinkSettings, PolicySettings, ServerSettings, Settings
@@ -71,11 +72,28 @@ def key_value(settings: Settings) -> KeyValue:
     return SqliteKeyValue(Path(path), time.time) if path else MemoryKeyValue(time.time)
 
 
-def contact_policy(settings: PolicySettings, kv: KeyValue) -> ContactPolicy:
+def policy_state(settings: PolicySettings, kv: KeyValue) -> PolicyState:
+    """The engine of [policy]. The one for HTTP is imported where it is asked for: its client is not small."""
+    if settings.engine == "http":
+        from smsproxy.policy.http import HttpState
+
+        return HttpState(settings.url, settings.timeout_ms / 1000, settings.concurrency, _log_service)
+    return EmbeddedState(kv)
+
+
+def _log_service(back: bool, reason: str) -> None:
+    log = get_log("smsproxy.policy")
+    if back:
+        log.info("policy_service_back")
+    else:
+        log.warning("policy_service_away", reason=reason)
+
+
+def contact_policy(settings: PolicySettings, state: PolicyState) -> ContactPolicy:
     return ContactPolicy(
         strategies(settings),
         settings.timezone,
-        EmbeddedState(kv),
+        state,
         time.time,
         blacklist.Blacklist(),
         on_shadow=_log_shadow,

@@ -113,6 +113,11 @@ class PolicySettings(Section):
         default_factory=BlacklistSettings, description="The blacklist's files."
     )
 
+    @property
+    def engine_keys(self) -> tuple[object, ...]:
+        """What an engine is made with: a change needs a restart."""
+        return self.engine, self.path, self.url, self.timeout_ms, self.concurrency
+
 
 def check_policy(policy: PolicySettings, redis_url: str, at: KeyPath, report: Report) -> None:
     """The rules that need more than one key, counts_as included."""

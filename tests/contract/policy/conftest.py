@@ -10,7 +10,7 @@ import hashlib
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -22,9 +22,11 @@ from smsproxy.policy.base import KeyValue, PolicyEngine, PolicyRequest, Transact
 from smsproxy.policy.blacklist import Blacklist
 from smsproxy.policy.embedded import EmbeddedState
 from smsproxy.policy.engine import ContactPolicy
+from smsproxy.policy.http import HttpState
 from smsproxy.policy.memory import MemoryKeyValue
 from smsproxy.policy.strategies import Strategy
 from smsproxy.stores.sqlite_kv import SqliteKeyValue
+from tests.policy_service import PolicyService
 
 R = TypeVar("R")
 
@@ -124,9 +126,37 @@ def embedded_over(make_kv: KeyValueFactory) -> BenchFactory:
     return bench
 
 
+@dataclass
+class HttpBench:
+    engine: ContactPolicy
+    service: PolicyService
+
+    def reload(self, *strategies: Strategy, timezone: str = "UTC") -> None:
+        self.engine.reload(strategies, timezone)
+        enforcing = [replace(one, shadow=False, on_error="refuse") for one in strategies]
+        self.service.policy.reload(enforcing, timezone)
+
+    def go_away(self) -> None:
+        self.service.fault = "status 500"
+
+    def come_back(self) -> None:
+        self.service.fault = ""
+
+
+@asynccontextmanager
+async def http_bench(clock: HandClock, _directory: Path) -> AsyncIterator[PolicyBench]:
+    """Over a service that judges by the same rules. One call at a time, or a batch has no order."""
+    with PolicyService(clock=clock) as service:
+        state = HttpState(service.url, timeout_s=10.0, concurrency=1, changed=lambda back, why: None)
+        engine = ContactPolicy([], "UTC", state, clock, Blacklist([int("1" + LISTED)]))
+        yield HttpBench(engine, service)
+        await engine.aclose()
+
+
 ENGINES: dict[str, BenchFactory] = {
     f"embedded-{name}": embedded_over(make_kv) for name, make_kv in KEY_VALUES.items()
 }
+ENGINES["http"] = http_bench
 
 
 # --- fixtures ---------------------------------------------------------------------------------------------

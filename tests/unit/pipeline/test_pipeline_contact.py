@@ -201,7 +201,6 @@ async def test_counts_to_give_back_are_bounded_and_the_oldest_stays_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(contact, "LATE_MAX", 3)
-    monkeypatch.setattr(contact, "_LATE_BATCH", 2)
     bench = Bench()
     sent = [bench.send(strategy="cp1") for _ in range(5)]
     await bench.settle()
