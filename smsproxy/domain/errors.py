@@ -3,10 +3,13 @@
 ProductError
 ├── Unauthenticated     the caller's fault, nothing sent; one text for all causes
 ├── StoreUnavailable    ours, safe to retry, nothing was sent because of it
+├── Refused             a call that ends in a word of the contract, nothing sent
 └── NotFound / Forbidden  the caller's fault, nothing sent
 """
 
 from __future__ import annotations
+
+from smsproxy.domain.outcome import Status
 
 
 class ProductError(Exception):
@@ -18,6 +21,15 @@ class UnauthenticatedError(ProductError):
 
     def __init__(self) -> None:
         super().__init__("authentication failed")
+
+
+class RefusedError(ProductError):
+    """A call that is no message ends with a status word of spec §2.1; nothing was done."""
+
+    def __init__(self, status: Status, reason: str, retry_after_ms: int = 0) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.retry_after_ms = retry_after_ms
 
 
 class ForbiddenError(ProductError):

@@ -138,6 +138,8 @@ _PIPELINE_COUNTERS: Mapping[str, str] = {
     "withdrawals_lost": "Intents of messages not sent that stay: they read as unknown.",
     "policy_releases_delayed": "Counts of the contact policy that were given back late.",
     "policy_releases_lost": "Counts of the contact policy that were never given back.",
+    "screened_numbers": "Numbers the contact policy was asked about before there was a message.",
+    "screenings_refused": "Screenings refused because too many were under way.",
     "inbound_taken": "Messages from handsets that the sink took.",
     "inbound_incomplete": "Messages from handsets given out as far as they came: their time was over.",
     "inbound_overflowed": "Messages from handsets given out incomplete because too much waited.",

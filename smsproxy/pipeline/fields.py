@@ -12,6 +12,7 @@ TRANSACTION_ID_MAX = 64
 NUMBER_MAX = 20
 INTERNATIONAL_MIN, INTERNATIONAL_MAX = 3, 15
 NAME_MAX = 11
+SADDR_RULE = "must be 1 to 20 digits or 1 to 11 printable ASCII characters"
 
 
 def fault(message: Message) -> str:
@@ -54,7 +55,7 @@ def _saddr(message: Message) -> str:
         return ""
     if _printable(saddr, NAME_MAX) or _digits(saddr, 1, NUMBER_MAX):
         return ""
-    return "saddr: must be 1 to 20 digits or 1 to 11 printable ASCII characters"
+    return f"saddr: {SADDR_RULE}"
 
 
 def _daddr(message: Message) -> str:
@@ -79,6 +80,20 @@ def _text(message: Message) -> str:
     if "\0" in message.strategy:
         return "strategy: must not contain NUL"
     return ""
+
+
+def sender(saddr: str) -> str | None:
+    """A saddr as it is kept, one leading ``+`` of a number dropped; None when it breaks the rule."""
+    number = saddr.removeprefix("+")
+    if _digits(number, 1, NUMBER_MAX):
+        return number
+    return saddr if _printable(saddr, NAME_MAX) else None
+
+
+def recipient(daddr: str) -> str | None:
+    """A daddr of an international number without its one leading ``+``; None when it breaks the rule."""
+    number = daddr.removeprefix("+")
+    return number if _digits(number, INTERNATIONAL_MIN, INTERNATIONAL_MAX) else None
 
 
 def source(message: Message) -> Address:

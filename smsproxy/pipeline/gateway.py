@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 from smsproxy.auth.base import Authenticator
 from smsproxy.domain.caller import Caller
-from smsproxy.domain.errors import ForbiddenError, NotFoundError
+from smsproxy.domain.errors import ForbiddenError, NotFoundError, RefusedError
 from smsproxy.domain.ids import parse_id
 from smsproxy.domain.message import Message
-from smsproxy.domain.outcome import Answer
+from smsproxy.domain.outcome import Answer, Status
 from smsproxy.domain.record import MessageRecord
 from smsproxy.pipeline.base import Routes
 from smsproxy.pipeline.measure import measure
 from smsproxy.pipeline.pipeline import Pipeline
-from smsproxy.pipeline.ports import Lane, TextMeasure, Ticket
+from smsproxy.pipeline.ports import Audience, Lane, TextMeasure, Ticket
 from smsproxy.stores.base import Health, Store
 from smsproxy.text.segmentation import TextOptions
 
@@ -100,6 +100,11 @@ class Core:
             return None
         record.expire(time.time(), self._receipt_timeout_s)
         return record
+
+    async def screen(self, caller: Caller, audience: Audience) -> list[str]:
+        if self._pipeline.draining:
+            raise RefusedError(Status.UNAVAILABLE, "draining")
+        return await self._pipeline.screening.screen(caller, audience)
 
     def link_bound(self, link_id: int) -> bool | None:
         link = self._routes.link(link_id)

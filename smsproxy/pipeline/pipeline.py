@@ -31,6 +31,7 @@ from smsproxy.pipeline.receiver import Receiver
 from smsproxy.pipeline.recorder import Recorder
 from smsproxy.pipeline.repeats import RepeatStage
 from smsproxy.pipeline.routing import RouteStage
+from smsproxy.pipeline.screening import Screening
 from smsproxy.policy.base import PolicyEngine
 from smsproxy.stores.base import Store
 
@@ -66,6 +67,7 @@ class Pipeline:
         self._contact = ContactStage(
             policy, log, passed=self._route, refused=self._finish, released=self._released
         )
+        self.screening = Screening(policy, self._contact.hand_back)
         self._recorder = Recorder(store, log, self)
         self._routing = RouteStage(
             routes, options.max_wait_ms, placed=self._recorder.record, refused=self._finish
@@ -103,6 +105,8 @@ class Pipeline:
             "withdrawals_lost": withdrawals.lost,
             "policy_releases_delayed": self._contact.delayed,
             "policy_releases_lost": self._contact.lost,
+            "screened_numbers": self.screening.numbers,
+            "screenings_refused": self.screening.refused,
             "receipts_sent_back": self._receiver.sent_back,
             **self._inbox.counters,
         }

@@ -6,7 +6,7 @@ SMPP PDU; the core never sees a door.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -46,6 +46,19 @@ class TextMeasure:
     parts: int
     units: int
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Numbers the contact policy is asked about before there are messages for them."""
+
+    app_id: int
+    strategy: str
+    saddr: str
+    """May be empty: it matters to strategies that count by sender."""
+    daddrs: Sequence[str]
+    reserve: bool
+    """Count each that passes, as a message would be."""
 
 
 class InboundSink(Protocol):
@@ -106,6 +119,13 @@ class Gateway(Protocol):
 
     async def message_info(self, caller: Caller, route_id: int, message_id: str) -> MessageRecord | None:
         """The record, or None when the caller may not know it or it does not exist (spec §2, SmsInfo)."""
+        ...
+
+    async def screen(self, caller: Caller, audience: Audience) -> list[str]:
+        """One word a number, in order: a verdict of the contact policy, or `invalid`.
+
+        Raises ForbiddenError and RefusedError; then, and when it is cancelled, nothing stays counted.
+        """
         ...
 
     def link_bound(self, link_id: int) -> bool | None:

@@ -77,6 +77,10 @@ class MessageBuffer:
     def _ended(self) -> bool:
         return self._eof or self._interrupted or self._fault is not None
 
+    def allow(self, max_message_bytes: int) -> None:
+        """Let messages be this large, before the first DATA: a method may have a bound of its own."""
+        self._max_message = max(self._max_message, max_message_bytes)
+
     def add(self, data: bytes) -> None:
         """Take the payload of one DATA frame. An empty one is fine."""
         if self._ended:

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from grpclib import protocol, server
@@ -36,9 +36,10 @@ CUT_S = 1.0
 class GuardedHandler(server.Handler):
     """The calls of one connection."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, larger: Mapping[bytes, int]) -> None:
         # grpclib's own state is not made: every method that reads it is replaced below.
         self._dispatcher = dispatcher
+        self._larger = larger
         self._loop = asyncio.get_running_loop()
         self._running: dict[GuardedStream, asyncio.Task[None]] = {}
         self._calls: dict[GuardedStream, Call] = {}
@@ -49,6 +50,9 @@ class GuardedHandler(server.Handler):
 
     def accept(self, stream: protocol.Stream, headers: Any, release_stream: Callable[[], Any]) -> None:
         guarded = cast(GuardedStream, stream)
+        larger = self._larger.get(next((value for name, value in headers if name == b":path"), b""))
+        if larger is not None:
+            guarded.buffer.allow(larger)
         task = self._loop.create_task(
             self._dispatcher.run_call(guarded, headers, lambda call: self._opened(guarded, call))
         )
@@ -109,8 +113,11 @@ class GuardedServer(server.Server):
         codec: CodecBase,
         options: RpcOptions,
         counters: RpcCounters,
+        larger: Mapping[bytes, int] | None = None,
     ) -> None:
+        """`larger`: paths of methods whose messages may be larger than `max_message_bytes`, and how large."""
         super().__init__(handlers, codec=codec)
+        self._larger = larger or {}
         self.options = options
         self.counters = counters
         self.grpclib_config = Configuration().__for_server__()
@@ -148,7 +155,7 @@ class GuardedServer(server.Server):
         return next((name[1] for name in names if isinstance(name, tuple)), 0)
 
     def _protocol_factory(self) -> protocol.H2Protocol:
-        return GuardedProtocol(self, GuardedHandler(self._dispatcher))
+        return GuardedProtocol(self, GuardedHandler(self._dispatcher, self._larger))
 
     def admit(self, connection: GuardedProtocol) -> bool:
         """Whether a new connection may stay. Unix sockets have no address and only the total bound."""

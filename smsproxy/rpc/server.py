@@ -18,6 +18,7 @@ from smsproxy.rpc.descriptors import POOL
 from smsproxy.rpc.guard import GuardedServer
 from smsproxy.rpc.health import HealthService
 from smsproxy.rpc.options import RpcCounters, RpcOptions
+from smsproxy.rpc.screen import SCREEN, SCREEN_BYTES, ContactPolicyService
 from smsproxy.rpc.service import SmsService
 
 if TYPE_CHECKING:
@@ -37,10 +38,15 @@ class RpcServer:
         self.counters = counters or RpcCounters()
         services: list[IServable] = [
             SmsService(gateway, self.options, self.counters),
+            ContactPolicyService(gateway),
             HealthService(gateway, self.options, self.counters),
         ]
         self._server = GuardedServer(
-            ServerReflection.extend(services, pool=POOL), StrictCodec(), self.options, self.counters
+            ServerReflection.extend(services, pool=POOL),
+            StrictCodec(),
+            self.options,
+            self.counters,
+            {SCREEN.encode(): SCREEN_BYTES},
         )
         self._path = ""
 

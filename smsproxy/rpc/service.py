@@ -10,13 +10,11 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 
 from grpclib.const import Handler as Method
-from grpclib.const import Status
 
 from smsproxy.domain.caller import Caller
-from smsproxy.domain.errors import UnauthenticatedError
 from smsproxy.pipeline.ports import Gateway
+from smsproxy.rpc.access import authenticated_caller
 from smsproxy.rpc.call import Call
-from smsproxy.rpc.details import Reason
 from smsproxy.rpc.gen.sms.v1 import (
     CheckEsmeRequest,
     CheckEsmeResponse,
@@ -28,7 +26,6 @@ from smsproxy.rpc.gen.sms.v1 import (
 )
 from smsproxy.rpc.info import status_response
 from smsproxy.rpc.options import RpcCounters, RpcOptions
-from smsproxy.rpc.status import RefusalError
 from smsproxy.rpc.stream import SmsStream, response_order
 from smsproxy.rpc.unary import send_one
 
@@ -108,13 +105,4 @@ class SmsService(SmsServiceBase):
         return authenticated
 
     def _authenticate(self, call: Call, scope: str | None) -> Caller:
-        """Raises UnauthenticatedError, and RefusalError when the app lacks the scope."""
-        authorization, app_id = call.only("authorization"), call.only("app_id")
-        if authorization is None or app_id is None:  # absent or given twice
-            raise UnauthenticatedError
-        caller = self._gateway.authenticate(authorization, app_id)
-        if scope is not None and scope not in caller.scopes:
-            raise RefusalError(
-                Status.PERMISSION_DENIED, f"the app has no scope {scope}", Reason.SCOPE_MISSING
-            )
-        return caller
+        return authenticated_caller(self._gateway, call, scope)

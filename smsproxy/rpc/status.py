@@ -16,6 +16,7 @@ from smsproxy.domain.errors import (
     ForbiddenError,
     NotFoundError,
     ProductError,
+    RefusedError,
     StoreUnavailableError,
     UnauthenticatedError,
 )
@@ -116,6 +117,11 @@ def refusal_of_error(error: ProductError) -> RefusalError:
     """How a call tells an error of the core. An error without a row here is internal."""
     if isinstance(error, StoreUnavailableError):  # its text has the store's path: for the log
         return RefusalError(Status.UNAVAILABLE, STORE_AWAY)
+    if isinstance(error, RefusedError):
+        answer = Answer(error.status, error=str(error), retry_after_ms=error.retry_after_ms)
+        refusal = refusal_of_answer(answer)
+        if refusal is not None:
+            return refusal
     for kind, status in _PRODUCT_ERRORS.items():
         if isinstance(error, kind):
             return RefusalError(status, str(error) or kind.__name__)

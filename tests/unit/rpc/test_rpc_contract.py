@@ -136,9 +136,27 @@ def test_rpcs_are_frozen() -> None:
     assert found == lines(RPCS)
 
 
+def test_the_policy_contract_is_frozen() -> None:
+    file = POOL.FindFileByName("policy/v1/policy.proto")
+    assert set(file.message_types_by_name) == {"ScreenRequest", "ScreenResponse"}
+    assert contract_of(POOL.FindMessageTypeByName("policy.v1.ScreenRequest")) == [
+        "1 int64 app_id",
+        "2 string strategy",
+        "3 string saddr",
+        "4 repeated string daddrs",
+        "5 bool reserve",
+    ]
+    assert contract_of(POOL.FindMessageTypeByName("policy.v1.ScreenResponse")) == [
+        "1 repeated string verdicts"
+    ]
+    service = POOL.FindServiceByName("policy.v1.ContactPolicyService")
+    assert [rpc.name for rpc in service.methods] == ["Screen"]
+
+
 def test_a_changed_field_number_is_noticed() -> None:
     packed = (ROOT / "smsproxy/rpc/gen/descriptors.binpb").read_bytes()
-    file = FileDescriptorSet.FromString(packed).file[0]
+    files = FileDescriptorSet.FromString(packed).file
+    file = next(one for one in files if one.package == "sms.v1")
     file.message_type[0].field[0].number = 99
     pool = DescriptorPool()
     pool.Add(file)
