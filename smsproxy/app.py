@@ -22,10 +22,12 @@ from smsproxy.links.supervisor import LinkSupervisor
 from smsproxy.obs import metrics
 from smsproxy.obs.log import get_log
 from smsproxy.obs.metrics import Metric
+from smsproxy.pipeline.attempts import Attempts
 from smsproxy.pipeline.gateway import Core
 from smsproxy.pipeline.janitor import run_janitor
 from smsproxy.pipeline.pipeline import Pipeline
 from smsproxy.policy import blacklist
+from smsproxy.policy.added import POLL_S
 from smsproxy.rpc.server import RpcServer
 from smsproxy.settings import Settings
 from smsproxy.stores.base import Health
@@ -57,6 +59,7 @@ class App:
             settings.policy, assembly.policy_state(settings.policy, self._kv)
         )
         self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
+        self._added = assembly.added_numbers(self._kv)
         self.authenticator = JwtAuthenticator(settings.apps)
         self.redis = assembly.redis(settings)
         self.limits = assembly.limits(settings, self.redis)
@@ -96,6 +99,7 @@ class App:
         await self._load_blacklist()
         if self.redis is not None and not await self.redis.open() and self.limits.source is not None:
             self.limits.source.fall_back("not there at the start")
+        await self._load_added()
         self.links.apply(self.settings.links, self.settings.pools)
         with _listening("server.listen", self.settings.server.listen):
             await self.rpc.start(self.settings.server.listen)
@@ -104,6 +108,7 @@ class App:
         self._tasks = [
             asyncio.create_task(run_janitor(self.store, self._log), name="janitor"),
             asyncio.create_task(self._watch_blacklist(), name="blacklist"),
+            asyncio.create_task(self._watch_added(), name="blacklist-added"),
         ]
         self.core.started = True
         listen = self.settings.server.listen
@@ -179,6 +184,20 @@ class App:
             await asyncio.sleep(_BLACKLIST_POLL_S)
             if await asyncio.to_thread(self._watch.changed):
                 await self._load_blacklist()
+
+    async def _load_added(self) -> None:
+        """Raises StoreUnavailableError."""
+        numbers = await self._added.changed()
+        if numbers is not None:
+            self.policy.replace_added(numbers)
+            self._log.info("blacklist_added_loaded", entries=len(numbers))
+
+    async def _watch_added(self) -> None:
+        """Look for what `smsproxy blacklist` added or removed; while that fails the old numbers count."""
+        looks = Attempts(self._log, "blacklist_added")
+        while True:
+            await asyncio.sleep(POLL_S)
+            await looks.done(self._load_added())
 
 
 @contextlib.contextmanager

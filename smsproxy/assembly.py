@@ -19,6 +19,7 @@ from smsproxy.links.base import MakeShaper, Shaper
 from smsproxy.obs.log import get_log
 from smsproxy.pipeline.pipeline import PipelineOptions
 from smsproxy.policy import blacklist
+from smsproxy.policy.added import AddedInStore, AddedNumbers
 from smsproxy.policy.base import KeyValue, PolicyRequest, Verdict
 from smsproxy.policy.embedded import EmbeddedState
 from smsproxy.policy.engine import ContactPolicy
@@ -68,8 +69,13 @@ def readout(settings: Settings) -> Readout | None:
 
 def key_value(settings: Settings) -> KeyValue:
     """The embedded policy's counters: in their own file beside the store, in memory beside `memory:`."""
-    path = settings.policy.path or (settings.store.url.path and f"{settings.store.url.path}.policy")
+    path = settings.policy_path
     return SqliteKeyValue(Path(path), time.time) if path else MemoryKeyValue(time.time)
+
+
+def added_numbers(kv: KeyValue) -> AddedNumbers:
+    """Where daemons and `smsproxy blacklist` meet."""
+    return AddedInStore(kv)
 
 
 def policy_state(settings: PolicySettings, kv: KeyValue) -> PolicyState:

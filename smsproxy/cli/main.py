@@ -34,6 +34,9 @@ COMMANDS: dict[str, Entry] = {
     "info": Entry("smsproxy.cli.info", "info", "Tell what became of a message."),
     "probe": Entry("smsproxy.cli.probe", "probe", "Tell whether a link or pool can submit now."),
     "store": Entry("smsproxy.cli.store", "store", "Check or export the record store."),
+    "blacklist": Entry(
+        "smsproxy.cli.blacklist", "blacklist", "Put single numbers on the blacklist, or take them off."
+    ),
     "smsc": Entry("smsproxy.cli.smsc", "smsc", "Run a local SMSC simulator."),
 }
 

@@ -103,6 +103,10 @@ class Transaction(Protocol):
         """Remove the key; no error when it is absent."""
         ...
 
+    def keys(self, prefix: bytes) -> list[bytes]:
+        """All keys that begin so, in order, but those that have expired. A prefix has a byte below 0xFF."""
+        ...
+
 
 class KeyValue(Protocol):
     """A small key-value store with atomic units of work."""

@@ -56,6 +56,7 @@ class ContactPolicy:
         self._state = state
         self._clock = clock
         self._blacklist = blacklist
+        self._added: frozenset[str] | None = frozenset()
         self._on_shadow = on_shadow
         self._doubtful: deque[PolicyRequest] = deque(maxlen=DOUBTFUL_MAX)
         self.verdicts: Counter[tuple[str, Verdict]] = Counter()
@@ -97,8 +98,12 @@ class ContactPolicy:
         self._rulebook, self._zone = rulebook, zone
 
     def replace_blacklist(self, blacklist: NumberList) -> None:
-        """Take a newly loaded blacklist."""
+        """Take newly loaded files."""
         self._blacklist = blacklist
+
+    def replace_added(self, numbers: frozenset[str] | None) -> None:
+        """Take the numbers added one by one; None: not known yet, so rules with a blacklist cannot decide."""
+        self._added = numbers
 
     async def reserve(self, batch: Sequence[PolicyRequest]) -> list[Verdict]:
         """See `PolicyEngine`. A strategy that a reload has just removed answers `unavailable`."""
@@ -134,8 +139,13 @@ class ContactPolicy:
         """What needs no memory; None when the state has to be asked."""
         if rule is None:
             return Judgement(Verdict.UNAVAILABLE)
-        if rule.blacklist and self._blacklist.contains(request.daddr):
-            return Judgement(Verdict.BLACKLIST)
+        if rule.blacklist:
+            if self._blacklist.contains(request.daddr):
+                return Judgement(Verdict.BLACKLIST)
+            if self._added is None:
+                return Judgement(Verdict.UNAVAILABLE)
+            if request.daddr in self._added:
+                return Judgement(Verdict.BLACKLIST)
         return None if rule.needs_state or self._state.judges_all else Judgement(Verdict.OK)
 
     def _answer(self, rule: Rule | None, request: PolicyRequest, judgement: Judgement) -> Verdict:

@@ -72,10 +72,11 @@ def _check(
 class _Dry:
     """A transaction whose writes go nowhere."""
 
-    __slots__ = ("get",)
+    __slots__ = ("get", "keys")
 
     def __init__(self, transaction: Transaction) -> None:
         self.get = transaction.get
+        self.keys = transaction.keys
 
     def put(self, key: bytes, value: bytes, expires_at: float) -> None:
         """Not written."""

@@ -91,3 +91,7 @@ class _MemoryTransaction:
 
     def delete(self, key: bytes) -> None:
         self.writes[key] = None
+
+    def keys(self, prefix: bytes) -> list[bytes]:
+        every = self._data.keys() | self.writes.keys()
+        return sorted(key for key in every if key.startswith(prefix) and self.get(key) is not None)

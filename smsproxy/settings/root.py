@@ -34,5 +34,12 @@ class Settings:
     pools: Mapping[int, PoolSettings] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     """Every file that was read, the main one first."""
+
+    @property
+    def policy_path(self) -> str:
+        """Where the contact policy keeps what it must not forget; "" is in memory."""
+        beside = self.store.url.path
+        return self.policy.path or (f"{beside}.policy" if beside else "")
+
     warnings: tuple[Fault, ...] = ()
     """What an operator should know although it loads."""

@@ -6,16 +6,20 @@ protocol by shape: stores and policy do not import one another.)
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.stores.sqlite_thread import SqliteThread
 
 R = TypeVar("R")
 
 _SCHEMA_VERSION = 1
+_ONCE_WAIT_S = 5.0
 _PURGE_STEP = 100
 """Expired keys dropped with each unit of work: the file shrinks as fast as it grows, without a sweep."""
 
@@ -40,6 +44,21 @@ class SqliteTransaction:
 
     def delete(self, key: bytes) -> None:
         self._connection.execute("DELETE FROM kv WHERE key = ?", (key,))
+
+    def keys(self, prefix: bytes) -> list[bytes]:
+        return [
+            bytes(key)
+            for (key,) in self._connection.execute(
+                "SELECT key FROM kv WHERE key >= ? AND key < ? AND expires_at > ? ORDER BY key",
+                (prefix, _after(prefix), self._now),
+            )
+        ]
+
+
+def _after(prefix: bytes) -> bytes:
+    """The first key after all that begin so: a range of the primary key, however many others there are."""
+    head = prefix.rstrip(b"\xff")
+    return head[:-1] + bytes((head[-1] + 1,))
 
 
 class SqliteKeyValue:
@@ -70,6 +89,28 @@ class SqliteKeyValue:
 
         self.thread.gate.check()
         return await self.thread.run(run, urgent=True)
+
+
+def transact_once(path: Path, work: Callable[[SqliteTransaction], R], now: float) -> R:
+    """One unit of work from another process than the daemon that has the file open; durable on return.
+
+    Waits for the daemon's turn to end, and makes the file where there is none. Raises StoreUnavailableError.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with contextlib.closing(sqlite3.connect(path, timeout=_ONCE_WAIT_S, isolation_level=None)) as one:
+            one.execute("PRAGMA journal_mode=WAL")
+            one.execute("PRAGMA synchronous=FULL")
+            one.execute("BEGIN IMMEDIATE")
+            _prepare(one)
+            result = work(SqliteTransaction(one, now))
+            one.execute("COMMIT")
+            return result
+    except OSError as error:
+        raise StoreUnavailableError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except sqlite3.Error as error:
+        raise StoreUnavailableError(f"{path}: {error}") from error
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

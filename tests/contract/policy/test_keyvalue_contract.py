@@ -70,6 +70,23 @@ async def test_a_unit_of_work_reads_its_own_writes(key_value: KeyValue) -> None:
     assert await get(key_value, b"old") == b"3"
 
 
+async def test_keys_are_found_by_prefix_in_order_with_own_writes_and_without_the_expired(
+    key_value: KeyValue, clock: HandClock
+) -> None:
+    for key in (b"b2", b"b10", b"a", b"c", b"b", b"b\xff\xff"):
+        await put(key_value, key, b"v")
+    await put(key_value, b"b3", b"v", clock.now + 1)
+    clock.now += 2
+
+    def work(transaction: Transaction) -> list[bytes]:
+        transaction.delete(b"b2")
+        transaction.put(b"b4", b"", FOREVER)
+        return transaction.keys(b"b")
+
+    assert await key_value.transact(work) == [b"b", b"b10", b"b4", b"b\xff\xff"]
+    assert await key_value.transact(lambda transaction: transaction.keys(b"b\xff")) == [b"b\xff\xff"]
+
+
 async def test_work_that_raises_changes_nothing_and_its_error_comes_out(key_value: KeyValue) -> None:
     await put(key_value, b"a", b"1")
 

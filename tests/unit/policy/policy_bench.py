@@ -69,3 +69,6 @@ class DictTransaction:
 
     def delete(self, key: bytes) -> None:
         self.data.pop(key, None)
+
+    def keys(self, prefix: bytes) -> list[bytes]:
+        return sorted(key for key in self.data if key.startswith(prefix) and self.get(key) is not None)
