@@ -55,11 +55,12 @@ class App:
         self._tasks: list[asyncio.Task[None]] = []
         self.store = assembly.record_store(settings)
         self._kv = assembly.key_value(settings)
+        self.policy_redis = assembly.policy_redis(settings)
         self.policy = assembly.contact_policy(
-            settings.policy, assembly.policy_state(settings.policy, self._kv)
+            settings.policy, assembly.policy_state(settings.policy, self._kv, self.policy_redis)
         )
         self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
-        self._added = assembly.added_numbers(self._kv)
+        self._added = assembly.added_numbers(self._kv, self.policy_redis)
         self.authenticator = JwtAuthenticator(settings.apps)
         self.redis = assembly.redis(settings)
         self.limits = assembly.limits(settings, self.redis)
@@ -99,7 +100,7 @@ class App:
         await self._load_blacklist()
         if self.redis is not None and not await self.redis.open() and self.limits.source is not None:
             self.limits.source.fall_back("not there at the start")
-        await self._load_added()
+        await self._open_added()
         self.links.apply(self.settings.links, self.settings.pools)
         with _listening("server.listen", self.settings.server.listen):
             await self.rpc.start(self.settings.server.listen)
@@ -163,6 +164,8 @@ class App:
         await self.policy.aclose()
         if self.redis is not None:
             await self.redis.aclose()
+        if self.policy_redis is not None:
+            await self.policy_redis.aclose()
         if isinstance(self._kv, SqliteKeyValue):
             await self._kv.close()
         await self.store.close()
@@ -184,6 +187,18 @@ class App:
             await asyncio.sleep(_BLACKLIST_POLL_S)
             if await asyncio.to_thread(self._watch.changed):
                 await self._load_blacklist()
+
+    async def _open_added(self) -> None:
+        """The first look. Redis may be away: then no rule with a blacklist decides before it is there."""
+        if self.policy_redis is None:
+            await self._load_added()
+        elif await self.policy_redis.open():
+            with contextlib.suppress(StoreUnavailableError):
+                await self._load_added()
+                return
+            self.policy.replace_added(None)
+        else:
+            self.policy.replace_added(None)
 
     async def _load_added(self) -> None:
         """Raises StoreUnavailableError."""

@@ -39,6 +39,7 @@ from smsproxy.stores.sqlite_readout import SqliteReadout
 
 if TYPE_CHECKING:
     from smsproxy.limits.source import TokenSource
+    from smsproxy.policy.shared_added import SharedAdded
     from smsproxy.remote.remote import Remote
 
 
@@ -73,13 +74,33 @@ def key_value(settings: Settings) -> KeyValue:
     return SqliteKeyValue(Path(path), time.time) if path else MemoryKeyValue(time.time)
 
 
-def added_numbers(kv: KeyValue) -> AddedNumbers:
+def policy_redis(settings: Settings) -> Remote | None:
+    """The Redis that the contact policy shares, with connections of its own; None when there is none."""
+    url = settings.policy_redis
+    if url is None:
+        return None
+    from smsproxy.remote.remote import Remote
+
+    return Remote(url, get_log("smsproxy.policy"))
+
+
+def shared_added(remote: Remote) -> SharedAdded:
+    from smsproxy.policy.shared_added import SharedAdded
+
+    return SharedAdded(remote)
+
+
+def added_numbers(kv: KeyValue, remote: Remote | None) -> AddedNumbers:
     """Where daemons and `smsproxy blacklist` meet."""
-    return AddedInStore(kv)
+    return AddedInStore(kv) if remote is None else shared_added(remote)
 
 
-def policy_state(settings: PolicySettings, kv: KeyValue) -> PolicyState:
-    """The engine of [policy]. The one for HTTP is imported where it is asked for: its client is not small."""
+def policy_state(settings: PolicySettings, kv: KeyValue, remote: Remote | None) -> PolicyState:
+    """The engine of [policy]. Those that need a client are imported where they are asked for."""
+    if settings.engine == "redis" and remote is not None:
+        from smsproxy.policy.shared import SharedState
+
+        return SharedState(remote)
     if settings.engine == "http":
         from smsproxy.policy.http import HttpState
 

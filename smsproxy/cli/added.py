@@ -1,21 +1,26 @@
-"""Where `smsproxy blacklist` writes: the policy's file, beside the daemon that has it open.
+"""Where `smsproxy blacklist` writes: the Redis that instances share, else the policy's file.
 
 SQLite lets two processes write in turn, so no daemon is needed, and none is disturbed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from smsproxy import assembly
 from smsproxy.cli.failures import failed
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.policy import added
 from smsproxy.policy.base import Transaction
 from smsproxy.settings import Settings
 from smsproxy.stores.sqlite_kv import transact_once
+
+if TYPE_CHECKING:
+    from smsproxy.policy.shared_added import SharedAdded
 
 
 class Added(Protocol):
@@ -36,6 +41,8 @@ class Added(Protocol):
 
 def open_added(settings: Settings) -> Added:
     """Raises CommandError when this configuration has no place that outlives a process."""
+    if settings.policy_redis is not None:
+        return AddedInRedis(settings)
     if not settings.policy_path:
         raise failed("policy.path: with store.url memory: there is no file to keep numbers in; name one")
     return AddedInFile(Path(settings.policy_path))
@@ -59,5 +66,36 @@ class AddedInFile:
     def _run(self, work: Callable[[Transaction], bool]) -> bool:
         try:
             return transact_once(self._path, work, time.time())
+        except (StoreUnavailableError, added.AddedFullError) as error:
+            raise failed(str(error)) from None
+
+
+class AddedInRedis:
+    """See `Added`. Each method is a connection of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def add(self, number: str) -> bool:
+        return self._run(lambda numbers: numbers.add(number))
+
+    def remove(self, number: str) -> bool:
+        return self._run(lambda numbers: numbers.remove(number))
+
+    def holds(self, number: str) -> bool:
+        return self._run(lambda numbers: numbers.holds(number))
+
+    def _run(self, work: Callable[[SharedAdded], Awaitable[bool]]) -> bool:
+        async def run() -> bool:
+            remote = assembly.policy_redis(self._settings)
+            if remote is None:
+                raise StoreUnavailableError("no Redis is configured")
+            try:
+                return await work(assembly.shared_added(remote))
+            finally:
+                await remote.aclose()
+
+        try:
+            return asyncio.run(run())
         except (StoreUnavailableError, added.AddedFullError) as error:
             raise failed(str(error)) from None

@@ -34,7 +34,7 @@ number_argument = click.argument("number", callback=digits_of)
 
 @click.group(epilog="A running daemon goes by a change within a second.")
 def blacklist() -> None:
-    """Put single numbers on the blacklist, take them off, or look one up."""
+    """Put a number on the blacklist, take it off, look it up."""
 
 
 @blacklist.command(

@@ -35,7 +35,9 @@ COMMANDS: dict[str, Entry] = {
     "probe": Entry("smsproxy.cli.probe", "probe", "Tell whether a link or pool can submit now."),
     "store": Entry("smsproxy.cli.store", "store", "Check or export the record store."),
     "blacklist": Entry(
-        "smsproxy.cli.blacklist", "blacklist", "Put single numbers on the blacklist, or take them off."
+        "smsproxy.cli.blacklist",
+        "blacklist",
+        "Put a number on the blacklist, take it off, look it up.",
     ),
     "smsc": Entry("smsproxy.cli.smsc", "smsc", "Run a local SMSC simulator."),
 }

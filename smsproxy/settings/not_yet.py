@@ -16,15 +16,10 @@ def _given(value: object) -> bool:
     return bool(value)
 
 
-def _redis_engine(value: object) -> bool:
-    return value == "redis"
-
-
 _SUFFIX = ": not available in this release"
 _TLS = "TLS on the listener" + _SUFFIX
 
 NOT_YET: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    "policy.engine": (_redis_engine, "the redis engine" + _SUFFIX),
     "server.trusted_proxies": (_given, "PROXY protocol" + _SUFFIX),
     "server.tls_cert_file": (_given, _TLS),
     "server.tls_key_file": (_given, _TLS),

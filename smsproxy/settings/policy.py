@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field
 
+from smsproxy.remote.url import parse_url
 from smsproxy.settings.faults import KeyPath, Report
 from smsproxy.settings.fields import AsTuple, FileRef, Printable, Section, check_url
 
@@ -26,9 +27,14 @@ def _time_zone(name: str) -> str:
     return name
 
 
-def _http_url(text: str) -> str:
-    if text:
+def _service_url(text: str) -> str:
+    """Of engine http or redis; `check_policy` knows which."""
+    if text.startswith(("http://", "https://")):
         check_url(text, ("http", "https"))
+    elif text.startswith(("redis", "unix:")):
+        parse_url(text)
+    elif text:
+        raise ValueError("must begin with http:// or https://, or be the URL of a Redis")
     return text
 
 
@@ -89,8 +95,9 @@ class PolicySettings(Section):
 
     engine: Literal["embedded", "redis", "http"] = Field("embedded", description="Who keeps the counts.")
     path: FileRef = Field("", description="State of the embedded engine; empty is beside the SQLite store.")
-    url: Annotated[str, AfterValidator(_http_url)] = Field(
-        "", description="The policy service of engine http."
+    url: Annotated[str, AfterValidator(_service_url)] = Field(
+        "",
+        description="The service of engine http; the Redis of engine redis, empty is limits.redis_url.",
     )
     timeout_ms: float = Field(
         200,
@@ -123,12 +130,19 @@ def check_policy(policy: PolicySettings, redis_url: str, at: KeyPath, report: Re
     """The rules that need more than one key, counts_as included."""
     if policy.engine == "http" and not policy.url and report.clean((*at, "url")):
         report.fault((*at, "url"), 'engine "http" needs the policy service\'s URL')
-    if policy.engine == "redis" and not redis_url and report.clean(("limits", "redis_url")):
-        report.fault((*at, "engine"), 'engine "redis" needs limits.redis_url')
+    clean = report.clean((*at, "url"))
+    if policy.url and clean and policy.engine in ({"http", "redis"} - {_engine_of(policy.url)}):
+        report.fault((*at, "url"), f'is not for engine "{policy.engine}"')
+    if policy.engine == "redis" and not (policy.url or redis_url) and report.clean(("limits", "redis_url")):
+        report.fault((*at, "engine"), 'engine "redis" needs policy.url or limits.redis_url')
     for name, strategy in policy.strategies.items():
         wrong = _counts_as_fault(name, strategy, policy.strategies)
         if wrong:
             report.fault((*at, "strategies", name, "counts_as"), wrong)
+
+
+def _engine_of(url: str) -> str:
+    return "http" if url.startswith("http") else "redis"
 
 
 def _counts_as_fault(

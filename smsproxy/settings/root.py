@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smsproxy.remote.url import RemoteUrl, parse_url
 from smsproxy.settings.apps import AppSettings
 from smsproxy.settings.faults import Fault
 from smsproxy.settings.limits import LimitsSettings
@@ -40,6 +41,13 @@ class Settings:
         """Where the contact policy keeps what it must not forget; "" is in memory."""
         beside = self.store.url.path
         return self.policy.path or (f"{beside}.policy" if beside else "")
+
+    @property
+    def policy_redis(self) -> RemoteUrl | None:
+        """The Redis of the contact policy, password included: where it counts (engine redis), and where its
+        blacklist is shared; None is nowhere."""
+        own = self.policy.url if self.policy.engine == "redis" else ""
+        return parse_url(own) if own else self.limits.redis
 
     warnings: tuple[Fault, ...] = ()
     """What an operator should know although it loads."""

@@ -18,15 +18,20 @@ from typing import Protocol, TypeVar
 import pytest
 
 from smsproxy.domain.errors import StoreUnavailableError
+from smsproxy.obs.log import get_log
 from smsproxy.policy.base import KeyValue, PolicyEngine, PolicyRequest, Transaction
 from smsproxy.policy.blacklist import Blacklist
 from smsproxy.policy.embedded import EmbeddedState
 from smsproxy.policy.engine import ContactPolicy
 from smsproxy.policy.http import HttpState
 from smsproxy.policy.memory import MemoryKeyValue
+from smsproxy.policy.shared import SharedState
 from smsproxy.policy.strategies import Strategy
+from smsproxy.remote.remote import Remote
+from smsproxy.remote.url import parse_url
 from smsproxy.stores.sqlite_kv import SqliteKeyValue
 from tests.policy_service import PolicyService
+from tests.redis_kit import RedisServer
 
 R = TypeVar("R")
 
@@ -84,7 +89,8 @@ class PolicyBench(Protocol):
         """It can again; what was counted is still there."""
 
 
-BenchFactory = Callable[[HandClock, Path], AbstractAsyncContextManager[PolicyBench]]
+BenchFactory = Callable[[HandClock, Path, pytest.FixtureRequest], AbstractAsyncContextManager[PolicyBench]]
+"""The request is for fixtures that only one engine needs."""
 
 
 @dataclass
@@ -117,7 +123,9 @@ class EmbeddedBench:
 
 def embedded_over(make_kv: KeyValueFactory) -> BenchFactory:
     @asynccontextmanager
-    async def bench(clock: HandClock, directory: Path) -> AsyncIterator[PolicyBench]:
+    async def bench(
+        clock: HandClock, directory: Path, _request: pytest.FixtureRequest
+    ) -> AsyncIterator[PolicyBench]:
         async with make_kv(clock, directory) as inner:
             kv = SwitchedKeyValue(inner)
             engine = ContactPolicy([], "UTC", EmbeddedState(kv), clock, Blacklist([int("1" + LISTED)]))
@@ -144,7 +152,9 @@ class HttpBench:
 
 
 @asynccontextmanager
-async def http_bench(clock: HandClock, _directory: Path) -> AsyncIterator[PolicyBench]:
+async def http_bench(
+    clock: HandClock, _directory: Path, _request: pytest.FixtureRequest
+) -> AsyncIterator[PolicyBench]:
     """Over a service that judges by the same rules. One call at a time, or a batch has no order."""
     with PolicyService(clock=clock) as service:
         state = HttpState(service.url, timeout_s=10.0, concurrency=1, changed=lambda back, why: None)
@@ -157,6 +167,37 @@ ENGINES: dict[str, BenchFactory] = {
     f"embedded-{name}": embedded_over(make_kv) for name, make_kv in KEY_VALUES.items()
 }
 ENGINES["http"] = http_bench
+
+
+@dataclass
+class RedisBench:
+    engine: ContactPolicy
+    remote: Remote
+
+    def reload(self, *strategies: Strategy, timezone: str = "UTC") -> None:
+        self.engine.reload(strategies, timezone)
+
+    def go_away(self) -> None:
+        self.remote.breaker.open()
+
+    def come_back(self) -> None:
+        self.remote.breaker.close()
+
+
+@asynccontextmanager
+async def redis_bench(
+    clock: HandClock, _directory: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[PolicyBench]:
+    server: RedisServer = request.getfixturevalue("redis")
+    remote = Remote(parse_url(server.url), get_log("test"))
+    state = SharedState(remote, timeout_s=5.0)
+    engine = ContactPolicy([], "UTC", state, clock, Blacklist([int("1" + LISTED)]))
+    yield RedisBench(engine, remote)
+    assert server.keys_without_ttl() == []
+    await remote.aclose()
+
+
+ENGINES["redis"] = redis_bench
 
 
 # --- fixtures ---------------------------------------------------------------------------------------------
@@ -180,7 +221,7 @@ async def bench(
     request: pytest.FixtureRequest, clock: HandClock, tmp_path: Path
 ) -> AsyncIterator[PolicyBench]:
     async with AsyncExitStack() as stack:
-        made = await stack.enter_async_context(ENGINES[request.param](clock, tmp_path))
+        made = await stack.enter_async_context(ENGINES[request.param](clock, tmp_path, request))
         made.reload(
             Strategy("cp1", daily_max=1, weekly_max=3, blacklist=True),
             Strategy("onbuild_cp1", counts_as="cp1", blacklist=True, mode="count"),

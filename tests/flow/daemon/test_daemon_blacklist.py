@@ -6,7 +6,10 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.flow.kit import ROOT, SMSPROXY, Client, Config, Daemon, Smsc, running, sms
+from tests.redis_kit import RedisServer
 
 NUMBER = "998901234567"
 
@@ -27,6 +30,7 @@ def wait_status(client: Client, status: str, timeout_s: float) -> float:
         assert passed_s < timeout_s, found
 
 
+@pytest.mark.long
 def test_a_number_added_at_run_time_is_refused_within_a_second_and_after_a_restart(tmp_path: Path) -> None:
     with running(Smsc(tmp_path, {})) as smsc:
         config = Config(tmp_path, smsc.port).write()
@@ -41,3 +45,22 @@ def test_a_number_added_at_run_time_is_refused_within_a_second_and_after_a_resta
             assert client.send(sms(daddr=NUMBER, strategy="blacklist")).status == "blacklist"
             assert blacklist("remove", config) == 0
             wait_status(client, "submitted", timeout_s=5.0)
+
+
+@pytest.mark.long
+def test_a_number_added_once_is_refused_by_every_instance_that_shares_the_redis(
+    tmp_path: Path, redis: RedisServer
+) -> None:
+    shared = {"policy": {"engine": "redis", "url": redis.url}}
+    with running(Smsc(tmp_path, {})) as smsc:
+        one, two = (Config(tmp_path / name, smsc.port, shared).write() for name in ("one", "two"))
+        with running(Daemon(one)) as first, running(Daemon(two)) as second:
+            assert blacklist("add", one) == 0
+            for daemon in (first, second):
+                daemon.wait_bound()
+                with Client(daemon.target) as client:
+                    wait_status(client, "blacklist", timeout_s=5.0)
+            assert blacklist("check", two) == 0
+            assert blacklist("remove", two) == 0
+            with Client(first.target) as client:
+                wait_status(client, "submitted", timeout_s=5.0)

@@ -77,10 +77,12 @@ def test_every_command_says_what_it_does_takes_a_configuration_and_tells_its_exi
     shown = invoke(name, "--help")
     assert shown.exit_code == 0
     assert COMMANDS[name].help.removesuffix(".") in shown.stdout
-    assert "--config FILE" in shown.stdout
-    assert "Exit codes: 0 " in shown.stdout
     command = getattr(importlib.import_module(COMMANDS[name].module), COMMANDS[name].attribute)
     assert command.name == name
+    for words in [[name, one] for one in getattr(command, "commands", ())] or [[name]]:
+        shown = invoke(*words, "--help")
+        assert "--config FILE" in shown.stdout
+        assert "Exit codes: 0 " in shown.stdout
 
 
 def test_an_unknown_command_is_a_usage_error(invoke: Invoke) -> None:

@@ -206,7 +206,6 @@ def test_a_secret_in_a_model_may_be_text_or_a_secret() -> None:
 
 
 ASKING = {
-    "policy.engine": '[policy]\nengine = "redis"\n[limits]\nredis_url = "redis://127.0.0.1"',
     "server.trusted_proxies": '[server]\ntrusted_proxies = ["127.0.0.1"]',
     "server.tls_cert_file": '[server]\ntls_cert_file = "x"',
     "server.tls_key_file": '[server]\ntls_key_file = "x"',
