@@ -271,7 +271,8 @@ class _State:
         return {link_id: link.bound for link_id, link in self._app.links.directory.links.items()}
 
     def services(self) -> Mapping[str, bool]:
-        return {} if self._app.redis is None else {"redis": self._app.redis.available}
+        shared = {"redis": self._app.redis, "policy_redis": self._app.policy_redis}
+        return {name: remote.available for name, remote in shared.items() if remote is not None}
 
     def collect(self) -> Iterator[Metric]:
         app = self._app

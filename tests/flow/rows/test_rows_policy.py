@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import threading
 import time
 from collections import Counter
@@ -168,3 +170,25 @@ def test_row_31_a_policy_service_that_answers_keeps_its_connections_and_its_boun
             assert Counter(answer.status for answer in client.stream(requests)) == {"submitted": 500}
         assert engine.service.busiest <= 8
         assert len(engine.service.connections) <= 8
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["embedded", "redis"])
+def test_a_kill_between_reservation_and_intent_loses_no_message_to_its_own_reservation(
+    tmp_path: Path, smsc: Smsc, name: str
+) -> None:
+    campaign = [
+        sms(strategy="cp1", daddr=f"9989044{n:05}", transaction_id=f"k-{n}", message=f"k {n}")
+        for n in range(400)
+    ]
+    with engine_of(name, tmp_path) as engine:
+        doomed = a_daemon(tmp_path, smsc, engine)
+        with running(doomed), Client(doomed.target) as client, contextlib.suppress(grpc.RpcError):
+            for count, _ in enumerate(client.stream(campaign)):
+                if count == 100:
+                    doomed.stop(signal.SIGKILL)
+        with running(a_daemon(tmp_path, smsc, engine)) as daemon, Client(daemon.target) as client:
+            ends = Counter(answer.status for answer in client.stream(campaign))
+    assert set(ends) <= {"submitted", "unknown"}, "none is refused for the count of its own earlier try"
+    assert sum(ends.values()) == 400
+    assert len(smsc.texts()) == len(set(smsc.texts()))
