@@ -44,7 +44,7 @@ def open_added(settings: Settings) -> Added:
     if settings.policy_redis is not None:
         return AddedInRedis(settings)
     if not settings.policy_path:
-        raise failed("policy.path: with store.url memory: there is no file to keep numbers in; name one")
+        raise failed("policy.path: names no file to keep numbers in, and no Redis is configured")
     return AddedInFile(Path(settings.policy_path))
 
 

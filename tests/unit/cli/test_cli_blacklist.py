@@ -53,7 +53,9 @@ def test_what_is_no_number_is_refused(invoke: Invoke, config: Path, number: str)
 def test_without_a_file_to_keep_it_in_the_key_is_named(invoke: Invoke, tmp_path: Path) -> None:
     done = invoke("blacklist", "add", NUMBER, "--config", str(write_config(tmp_path)))
     assert done.exit_code == 2
-    assert done.stderr.startswith("smsproxy: policy.path: with store.url memory:")
+    assert (
+        done.stderr == "smsproxy: policy.path: names no file to keep numbers in, and no Redis is configured\n"
+    )
 
 
 def test_a_file_that_is_none_of_ours_is_one_line_and_left_alone(
