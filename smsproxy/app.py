@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 
 from smsproxy import assembly
 from smsproxy.aio.wait import settled
-from smsproxy.auth.jwt import JwtAuthenticator
+from smsproxy.auth.doorkeeper import Doorkeeper
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.http.server import HttpServer
 from smsproxy.links.base import Answered, Delivery, Inbound, Submission
@@ -61,7 +61,7 @@ class App:
         )
         self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
         self._added = assembly.added_numbers(self._kv, self.policy_redis)
-        self.authenticator = JwtAuthenticator(settings.apps)
+        self.authenticator = Doorkeeper(settings.apps, self._log)
         self.redis = assembly.redis(settings)
         self.limits = assembly.limits(settings, self.redis)
         max_segments = settings.text.max_segments

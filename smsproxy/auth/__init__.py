@@ -1,5 +1,6 @@
 """Authentication: who calls (spec §2.6).
 
-`base` is the protocol that the pipeline uses, `jwt` the one implementation, `claims` its strict reading of a
-token's JSON. app.py builds a JwtAuthenticator from the apps of the settings and reloads it at SIGHUP.
+`base` is the protocol that the pipeline uses, `doorkeeper` its implementation: `jwt` checks tokens, `claims`
+is its strict reading of their JSON, `damping` bounds what failures cost. `issue` makes tokens, `grants` hands
+them out for a secret. app.py builds a Doorkeeper and Grants from the apps of the settings and reloads them.
 """

@@ -39,11 +39,12 @@ class Reason(StrEnum):
 
 
 class RefusalError(Exception):
-    """A token is refused. Never leaves this package."""
+    """A token is refused, from `since` on (Unix seconds). Never leaves this package."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, since: float = -math.inf) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.since = since
 
 
 def read_object(octets: bytes, reason: Reason) -> Json:
@@ -93,7 +94,7 @@ def check_claims(claims: Json, app_id: int, now: float) -> float:
         if name in claims and _instant(claims[name]) > now + LEEWAY_S:
             raise RefusalError(Reason.NOT_YET_VALID)
     if now >= expires_at:
-        raise RefusalError(Reason.EXPIRED)
+        raise RefusalError(Reason.EXPIRED, expires_at)  # a clock that is set back makes it good again
     return expires_at
 
 

@@ -1,14 +1,15 @@
-"""Callers by JSON web token (spec §2.6). The only module that imports PyJWT.
+"""Callers by JSON web token (spec §2.6). This package alone imports PyJWT.
 
 The key and the algorithm come from the app's settings, chosen by the `app_id` of the metadata; nothing in a
 token chooses them. Sizes and shape are checked before anything is decoded. A verified token is remembered,
-because a signature costs up to 600 µs and a look-up less than one. Who calls: the pipeline, and `token`.
+because a signature costs up to 600 µs and a look-up less than one; so is one whose check failed, by its
+digest, so that the same bad token again costs no signature. Who calls: `doorkeeper`, and `issue`.
 """
 
 from __future__ import annotations
 
 import base64
-import math
+import hashlib
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
@@ -17,16 +18,15 @@ from dataclasses import dataclass
 import jwt
 from jwt.algorithms import Algorithm
 
-from smsproxy.auth.base import TokenIssueError
+from smsproxy.auth.base import RefusedTokenError
 from smsproxy.auth.claims import Reason, RefusalError, check_claims, check_header, granted_scopes, read_object
 from smsproxy.domain.caller import Caller
-from smsproxy.domain.errors import UnauthenticatedError
 from smsproxy.settings import AppSettings, ConfigError, Fault
 
 MAX_TOKEN_CHARS = 4096  # spec §2.6; HTTP servers allow 4 to 8 KiB for a whole header
 MAX_HEADER_CHARS = 1024  # a header says alg and typ: 50 characters
 MAX_REMEMBERED = 10_000  # at most 40 MB, and usually 5: tokens have 200 to 500 characters
-MAX_TTL_S = 10 * 366 * 86_400.0  # ten years: a token is not for ever
+MAX_REMEMBERED_BAD = 10_000  # 2 MB: digests of 16 octets, whatever a stranger sent
 
 _SCHEME = "Bearer "
 _PART = r"[A-Za-z0-9_-]+"
@@ -46,11 +46,23 @@ class _App:
     senders: frozenset[str]
 
 
-class JwtAuthenticator:
-    """Tells callers by their token (the `Authenticator` of base.py).
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """A token of the right shape, of an app that exists: all that can be said before its signature."""
 
-    A remembered token is good until `exp` + leeway and until the next `reload`, never longer. `refused`
-    counts by reason, for people; callers get one text.
+    app_id: int
+    app: _App
+    header: str
+    payload: str
+    signature: str
+    digest: bytes
+
+
+class JwtAuthenticator:
+    """Tells callers by their token. Plain calls, no I/O.
+
+    A remembered token is good until `exp` + leeway and until the next `reload`, never longer; a remembered
+    bad one is bad until the next `reload`. `refused` counts by reason, for people; callers get one text.
     """
 
     def __init__(self, apps: Mapping[int, AppSettings]) -> None:
@@ -58,13 +70,15 @@ class JwtAuthenticator:
         self.verified = 0
         self.evicted = 0
         self.refused: Counter[Reason] = Counter()
+        self.refused_by_memory = 0
         self._seen: OrderedDict[tuple[str | None, str | None], Caller] = OrderedDict()
+        self._bad: OrderedDict[bytes, tuple[Reason, float]] = OrderedDict()
         self._apps: dict[int, _App] = {}
         self.reload(apps)
 
     def __repr__(self) -> str:
         return (
-            f"<JwtAuthenticator apps={len(self._apps)} remembered={len(self._seen)} "
+            f"<JwtAuthenticator apps={len(self._apps)} remembered={len(self._seen)} bad={len(self._bad)} "
             f"hits={self.remembered_hits} verified={self.verified} refused={self.refused.total()}>"
         )
 
@@ -73,59 +87,75 @@ class JwtAuthenticator:
         has changed."""
         self._apps = {app_id: _prepared(app_id, app) for app_id, app in apps.items()}
         self._seen.clear()
+        self._bad.clear()
 
     def authenticate(self, authorization: str | None, app_id: str | None, now: float) -> Caller:
-        """The caller behind two metadata values; `now` is Unix seconds. Raises UnauthenticatedError."""
+        """The caller behind two metadata values; `now` is Unix seconds. Raises RefusedTokenError."""
+        caller = self._remembered(authorization, app_id, now)
+        if caller is None:
+            try:
+                caller = self._verify(self._read(authorization, app_id, now), now)
+            except RefusalError as refusal:
+                self.refused[refusal.reason] += 1
+                raise RefusedTokenError(refusal.reason) from None
+            self._remember((authorization, app_id), caller)
+        return caller
+
+    def recall(self, authorization: str | None, app_id: str | None, now: float) -> Caller | None:
+        """`authenticate` as far as it goes without a signature check; None when it takes one."""
+        caller = self._remembered(authorization, app_id, now)
+        if caller is None:
+            try:
+                self._read(authorization, app_id, now)
+            except RefusalError as refusal:
+                self.refused[refusal.reason] += 1
+                raise RefusedTokenError(refusal.reason) from None
+        return caller
+
+    def _remembered(self, authorization: str | None, app_id: str | None, now: float) -> Caller | None:
         caller = self._seen.get((authorization, app_id))
-        if caller is not None and now < caller.expires_at:
-            self.remembered_hits += 1
-            return caller
-        try:
-            caller = self._verify(authorization, app_id, now)
-        except RefusalError as refusal:
-            self.refused[refusal.reason] += 1
-            raise UnauthenticatedError from None
-        self._remember((authorization, app_id), caller)
+        if caller is None or now >= caller.expires_at:
+            return None
+        self.remembered_hits += 1
         return caller
 
     def _remember(self, key: tuple[str | None, str | None], caller: Caller) -> None:
-        if len(self._seen) >= MAX_REMEMBERED:
+        if len(self._seen) >= MAX_REMEMBERED and key not in self._seen:
             self._seen.popitem(last=False)
             self.evicted += 1
         self._seen[key] = caller
 
-    def _verify(self, authorization: str | None, app_id_text: str | None, now: float) -> Caller:
+    def _read(self, authorization: str | None, app_id_text: str | None, now: float) -> _Token:
         header, payload, signature = _split(authorization)
         app_id = _app_id(app_id_text)
         app = self._apps.get(app_id)
         if app is None:
             raise RefusalError(Reason.UNKNOWN_APP)
-        check_header(read_object(_decoded(header), Reason.HEADER), app.algorithm)
+        digest = hashlib.blake2b(f"{app_id} {authorization}".encode(), digest_size=16).digest()
+        bad = self._bad.get(digest)
+        if bad is not None and now >= bad[1]:
+            self.refused_by_memory += 1
+            raise RefusalError(bad[0])
+        return _Token(app_id, app, header, payload, signature, digest)
+
+    def _verify(self, token: _Token, now: float) -> Caller:
+        try:
+            return self._checked(token, now)
+        except RefusalError as refusal:
+            if refusal.reason is not Reason.NOT_YET_VALID:  # that one will become good
+                if len(self._bad) >= MAX_REMEMBERED_BAD and token.digest not in self._bad:
+                    self._bad.popitem(last=False)
+                self._bad[token.digest] = (refusal.reason, refusal.since)
+            raise
+
+    def _checked(self, token: _Token, now: float) -> Caller:
+        app = token.app
+        check_header(read_object(_decoded(token.header), Reason.HEADER), app.algorithm)
         self.verified += 1
-        _check_signature(app, f"{header}.{payload}".encode(), _decoded(signature))
-        claims = read_object(_decoded(payload), Reason.MALFORMED)
-        expires_at = check_claims(claims, app_id, now)
-        return Caller(app_id, expires_at, granted_scopes(claims, app.scopes), app.esmes, app.senders)
-
-
-def issue_token(app: AppSettings, app_id: int, ttl_s: float, now: float, scope: str | None = None) -> str:
-    """A token signed with the app's current secret, good from `now` (Unix seconds) for `ttl_s` seconds.
-
-    Raises TokenIssueError for an app with a public key, and for a ttl or scope that makes no sense.
-    """
-    if not app.secrets:
-        raise TokenIssueError(
-            f"app {app_id} has a public key only: whoever holds the private key makes its tokens"
-        )
-    if not 0 < ttl_s <= MAX_TTL_S:
-        raise TokenIssueError(f"a token lives for more than 0 s and at most ten years, not {ttl_s:g} s")
-    claims: dict[str, object] = {"app_id": app_id, "iat": math.floor(now), "exp": math.ceil(now + ttl_s)}
-    if scope is not None:
-        beyond = set(scope.split()) - set(app.scopes)
-        if beyond:
-            raise TokenIssueError(f"app {app_id} does not have the scope {', '.join(sorted(beyond))}")
-        claims["scope"] = " ".join(scope.split())
-    return jwt.encode(claims, app.secrets[0].octets(), algorithm=app.algorithm)
+        _check_signature(app, f"{token.header}.{token.payload}".encode(), _decoded(token.signature))
+        claims = read_object(_decoded(token.payload), Reason.MALFORMED)
+        expires_at = check_claims(claims, token.app_id, now)
+        return Caller(token.app_id, expires_at, granted_scopes(claims, app.scopes), app.esmes, app.senders)
 
 
 def _prepared(app_id: int, app: AppSettings) -> _App:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from smsproxy.aio.loop import loop_factory
 from smsproxy.auth.base import TokenIssueError
-from smsproxy.auth.jwt import issue_token
+from smsproxy.auth.issue import issue_token
 from smsproxy.cli.failures import failed, one_line_errors
 from smsproxy.client import ClientError, ClientOptions, SmsClient
 from smsproxy.domain.endpoint import Endpoint

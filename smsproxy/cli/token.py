@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from smsproxy.auth.base import TokenIssueError
-from smsproxy.auth.jwt import issue_token
+from smsproxy.auth.issue import issue_token
 from smsproxy.cli.failures import one_line_errors
 from smsproxy.cli.options import app_of, app_option, config_option, json_option, seconds_of_ttl, settings_of
 from smsproxy.cli.output import emit

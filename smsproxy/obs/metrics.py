@@ -117,7 +117,7 @@ class LimitsView(Protocol):
 
 
 class AuthView(Protocol):
-    """The token check (auth.jwt.JwtAuthenticator)."""
+    """The token check (auth.doorkeeper.Doorkeeper)."""
 
     @property
     def verified(self) -> int: ...
@@ -125,6 +125,12 @@ class AuthView(Protocol):
     def remembered_hits(self) -> int: ...
     @property
     def refused(self) -> Items: ...
+    @property
+    def refused_by_memory(self) -> int: ...
+    @property
+    def delayed(self) -> int: ...
+    @property
+    def lines_dropped(self) -> int: ...
 
 
 _PIPELINE_COUNTERS: Mapping[str, str] = {
@@ -343,6 +349,13 @@ def auth_metrics(auth: AuthView) -> Iterator[Metric]:
     yield _counter("tokens_verified_total", "Signatures checked.", auth.verified)
     yield _counter("tokens_remembered_total", "Tokens known from before.", auth.remembered_hits)
     yield _counters("tokens_refused_total", "Tokens refused.", "reason", auth.refused.items())
+    yield _counter(
+        "tokens_refused_by_memory_total", "Tokens refused that were bad before.", auth.refused_by_memory
+    )
+    yield _counter(
+        "tokens_delayed_total", "New tokens that waited beside bad ones of their address.", auth.delayed
+    )
+    yield _counter("auth_log_lines_dropped_total", "Failures without a log line.", auth.lines_dropped)
 
 
 _RPC_FAMILIES = {

@@ -58,8 +58,11 @@ class Core:
     def stream_room(self) -> int:
         return self._pipeline.stream_room
 
-    def authenticate(self, authorization: str | None, app_id: str | None) -> Caller:
-        return self._authenticator.authenticate(authorization, app_id, time.time())
+    async def authenticate(self, authorization: str | None, app_id: str | None, address: str) -> Caller:
+        return await self._authenticator.authenticate(authorization, app_id, address)
+
+    def authenticate_again(self, authorization: str | None, app_id: str | None) -> Caller:
+        return self._authenticator.authenticate_again(authorization, app_id)
 
     def submit(
         self,

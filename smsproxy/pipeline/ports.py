@@ -89,8 +89,16 @@ class Gateway(Protocol):
         """
         ...
 
-    def authenticate(self, authorization: str | None, app_id: str | None) -> Caller:
-        """The caller behind two metadata values. Raises UnauthenticatedError, one text for all causes."""
+    async def authenticate(self, authorization: str | None, app_id: str | None, address: str) -> Caller:
+        """Who opens a call, by two metadata values. Raises UnauthenticatedError, one text for all causes.
+
+        `address` is where the call comes from ("" without one). May wait a moment beside a flood of bad
+        tokens from there.
+        """
+        ...
+
+    def authenticate_again(self, authorization: str | None, app_id: str | None) -> Caller:
+        """Who sends on a call that is open: a token can be revoked. Raises UnauthenticatedError."""
         ...
 
     def submit(

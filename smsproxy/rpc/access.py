@@ -5,19 +5,28 @@ from __future__ import annotations
 from grpclib.const import Status
 
 from smsproxy.domain.caller import Caller
-from smsproxy.domain.errors import UnauthenticatedError
 from smsproxy.pipeline.ports import Gateway
 from smsproxy.rpc.call import Call
 from smsproxy.rpc.details import Reason
 from smsproxy.rpc.status import RefusalError
 
 
-def authenticated_caller(gateway: Gateway, call: Call, scope: str | None) -> Caller:
-    """Raises UnauthenticatedError, and RefusalError when the app lacks the scope."""
-    authorization, app_id = call.only("authorization"), call.only("app_id")
-    if authorization is None or app_id is None:  # absent or given twice
-        raise UnauthenticatedError
-    caller = gateway.authenticate(authorization, app_id)
+async def authenticated_caller(gateway: Gateway, call: Call, scope: str | None) -> Caller:
+    """Raises UnauthenticatedError, and RefusalError when the caller lacks the scope."""
+    return _with_scope(await gateway.authenticate(*_credentials(call), call.address), scope)
+
+
+def caller_again(gateway: Gateway, call: Call, scope: str | None) -> Caller:
+    """The same for a call that is open, at once."""
+    return _with_scope(gateway.authenticate_again(*_credentials(call)), scope)
+
+
+def _credentials(call: Call) -> tuple[str | None, str | None]:
+    """The authorization and the app_id; None for one that is absent or given twice."""
+    return call.only("authorization"), call.only("app_id")
+
+
+def _with_scope(caller: Caller, scope: str | None) -> Caller:
     if scope is not None and scope not in caller.scopes:
         raise RefusalError(Status.PERMISSION_DENIED, f"the app has no scope {scope}", Reason.SCOPE_MISSING)
     return caller

@@ -89,6 +89,11 @@ class Call(server.Stream[Any, Any]):
         """True when trailers went out: nothing more may."""
         return self._send_trailing_metadata_done
 
+    @property
+    def address(self) -> str:
+        """Where the caller is; "" on a Unix socket."""
+        return self._stream.connection.address
+
     def only(self, name: str) -> str | None:
         """The one value of a metadata name; None when it is absent or given twice."""
         values = self.call_metadata.getall(name, [])

@@ -73,8 +73,11 @@ class GuardedConnection(protocol.Connection):
         config: Configuration,
         options: RpcOptions,
         counters: RpcCounters,
+        address: str,
     ) -> None:
         super().__init__(connection, transport, config=config)
+        self.address = address
+        """Where the caller is; "" on a Unix socket."""
         self.h2 = connection
         self.options = options
         self.counters = counters

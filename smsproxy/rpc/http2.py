@@ -82,7 +82,7 @@ class GuardedProtocol(protocol.H2Protocol):
         h2.initiate_connection()
         h2.increment_flow_control_window(options.connection_window_bytes - h2.inbound_flow_control_window)
         self.connection = GuardedConnection(
-            h2, transport, config=self.config, options=options, counters=counters
+            h2, transport, config=self.config, options=options, counters=counters, address=self.address
         )
         self.processor = GuardedEvents(
             self.handler,

@@ -40,7 +40,7 @@ class ContactPolicyService(ContactPolicyServiceBase):
         self._gateway = gateway
 
     async def screen_call(self, call: Call) -> None:
-        caller = authenticated_caller(self._gateway, call, SCOPE)
+        caller = await authenticated_caller(self._gateway, call, SCOPE)
         try:
             request = _parse(await call.read_one())
         except protobuf.DecodeError:

@@ -13,7 +13,7 @@ from grpclib.const import Handler as Method
 
 from smsproxy.domain.caller import Caller
 from smsproxy.pipeline.ports import Gateway
-from smsproxy.rpc.access import authenticated_caller
+from smsproxy.rpc.access import authenticated_caller, caller_again
 from smsproxy.rpc.call import Call
 from smsproxy.rpc.gen.sms.v1 import (
     CheckEsmeRequest,
@@ -51,17 +51,19 @@ class SmsService(SmsServiceBase):
         self._counters = counters
 
     async def send_message_call(self, call: Call) -> None:
-        caller = self._authenticate(call, SCOPES["SendMessage"])
+        caller = await self._authenticate(call, SCOPES["SendMessage"])
         await send_one(call, self._gateway, caller, self._counters)
 
     async def send_message_stream_call(self, call: Call) -> None:
-        def authenticate() -> Caller:
-            return self._authenticate(call, SCOPES["SendMessageStream"])
+        scope = SCOPES["SendMessageStream"]
+        caller = await self._authenticate(call, scope)
 
-        authenticate()
+        def again() -> Caller:
+            return caller_again(self._gateway, call, scope)
+
         ordered = response_order(call.only("x-response-order"))
         await call.send_initial_metadata()
-        stream = SmsStream(call, self._gateway, authenticate, self._options, self._counters, ordered=ordered)
+        stream = SmsStream(call, self._gateway, caller, again, self._options, self._counters, ordered=ordered)
         await stream.run()
 
     async def check_esme(self, message: CheckEsmeRequest) -> CheckEsmeResponse:
@@ -99,10 +101,10 @@ class SmsService(SmsServiceBase):
         self, func: Callable[[Call], Awaitable[None]], scope: str | None
     ) -> Callable[[Call], Awaitable[None]]:
         async def authenticated(call: Call) -> None:
-            _caller.set(self._authenticate(call, scope))  # a call is a task, with a context of its own
+            _caller.set(await self._authenticate(call, scope))  # a call is a task, with a context of its own
             await func(call)
 
         return authenticated
 
-    def _authenticate(self, call: Call, scope: str | None) -> Caller:
-        return authenticated_caller(self._gateway, call, scope)
+    async def _authenticate(self, call: Call, scope: str | None) -> Caller:
+        return await authenticated_caller(self._gateway, call, scope)

@@ -49,7 +49,7 @@ class SmsStream:
     """
 
     __slots__ = (
-        "_authenticate",
+        "_again",
         "_call",
         "_caller",
         "_counters",
@@ -71,17 +71,18 @@ class SmsStream:
         self,
         call: Call,
         gateway: Gateway,
-        authenticate: Callable[[], Caller],
+        caller: Caller,
+        again: Callable[[], Caller],
         options: RpcOptions,
         counters: RpcCounters,
         *,
         ordered: bool,
     ) -> None:
-        """Raises what `authenticate` raises. It is asked again for every batch: a token can be revoked."""
+        """`caller` opened the stream; `again` tells for every batch who it is now: a token can be revoked."""
         self._call = call
         self._gateway = gateway
-        self._authenticate = authenticate
-        self._caller = authenticate()
+        self._again = again
+        self._caller = caller
         self._options = options
         self._counters = counters
         self._ordered = ordered
@@ -171,7 +172,7 @@ class SmsStream:
     def _current_caller(self) -> Caller:
         """Who sends now. One whose token or app was revoked is expired: told in band, message by message."""
         try:
-            self._caller = self._authenticate()
+            self._caller = self._again()
         except (UnauthenticatedError, RefusalError):
             return replace(self._caller, expires_at=0.0)
         return self._caller

@@ -87,7 +87,10 @@ class FakeGateway:
     most_open: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def authenticate(self, authorization: str | None, app_id: str | None) -> Caller:
+    async def authenticate(self, authorization: str | None, app_id: str | None, address: str) -> Caller:
+        return self.authenticate_again(authorization, app_id)
+
+    def authenticate_again(self, authorization: str | None, app_id: str | None) -> Caller:
         if authorization != TOKEN or app_id != "1":
             raise UnauthenticatedError
         return Caller(1, 2e9, self.scopes)

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from tokens_by_hand import NOW, OTHER, PREVIOUS, SECRET, token
 
 from smsproxy.auth import jwt as auth_jwt
-from smsproxy.auth.base import Authenticator, TokenIssueError
-from smsproxy.auth.jwt import JwtAuthenticator, issue_token
+from smsproxy.auth.base import TokenIssueError
+from smsproxy.auth.claims import Reason
+from smsproxy.auth.issue import issue_token
+from smsproxy.auth.jwt import JwtAuthenticator
 from smsproxy.domain.caller import Caller
 from smsproxy.domain.errors import UnauthenticatedError
 from smsproxy.settings import AppSettings, ConfigError, Secret
@@ -30,7 +32,7 @@ def pem(key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
     return Secret(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
 
-def refused(authenticator: Authenticator, text: str, now: float = NOW, app_id: str = "1") -> bool:
+def refused(authenticator: JwtAuthenticator, text: str, now: float = NOW, app_id: str = "1") -> bool:
     try:
         authenticator.authenticate(f"Bearer {text}", app_id, now)
     except UnauthenticatedError:
@@ -146,16 +148,71 @@ def test_what_is_remembered_is_bounded_and_the_oldest_goes_first(
     for number in range(5):
         authenticator.authenticate(f"Bearer {token(jti=str(number))}", "1", NOW)
     assert authenticator.evicted == 2
-    assert repr(authenticator) == "<JwtAuthenticator apps=2 remembered=3 hits=0 verified=5 refused=0>"
+    assert repr(authenticator) == "<JwtAuthenticator apps=2 remembered=3 bad=0 hits=0 verified=5 refused=0>"
     authenticator.authenticate(f"Bearer {token(jti='4')}", "1", NOW)
     assert authenticator.remembered_hits == 1
 
 
-def test_bad_tokens_are_not_remembered(apps: Apps) -> None:
+def test_the_same_bad_token_again_costs_no_signature(apps: Apps) -> None:
     authenticator = JwtAuthenticator(apps)
     for _ in range(3):
-        assert refused(authenticator, token(exp=1))
-    assert "remembered=0" in repr(authenticator)
+        assert refused(authenticator, token(secret=OTHER))
+    assert (authenticator.verified, authenticator.refused_by_memory) == (1, 2)
+    assert "remembered=0 bad=1" in repr(authenticator)
+    assert dict(authenticator.refused) == {Reason.SIGNATURE: 3}
+
+
+def test_a_bad_token_is_remembered_for_its_own_app_and_until_the_next_reload(apps: Apps) -> None:
+    authenticator = JwtAuthenticator(apps)
+    text = token(secret=OTHER)
+    assert refused(authenticator, text)
+    authenticator.reload({1: AppSettings(secret=Secret(OTHER))})
+    assert not refused(authenticator, text)
+    authenticator.reload(apps)
+    mine = token(secret=OTHER, app_id=2)
+    assert refused(authenticator, mine, app_id="1")
+    assert not refused(authenticator, mine, app_id="2")
+
+
+def test_a_token_that_is_not_good_yet_becomes_good(apps: Apps) -> None:
+    authenticator = JwtAuthenticator(apps)
+    text = token(nbf=NOW + 100)
+    assert refused(authenticator, text, NOW)
+    assert not refused(authenticator, text, NOW + 70)
+
+
+def test_an_expired_token_is_good_again_when_a_wrong_clock_is_set_back(apps: Apps) -> None:
+    authenticator = JwtAuthenticator(apps)
+    text = token(exp=NOW)
+    assert refused(authenticator, text, NOW + 100)
+    assert not refused(authenticator, text, NOW)
+    assert refused(authenticator, text, NOW + 100)
+
+
+def test_what_is_remembered_of_bad_tokens_is_bounded_whatever_their_size(
+    apps: Apps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert auth_jwt.MAX_REMEMBERED_BAD == 10_000
+    monkeypatch.setattr(auth_jwt, "MAX_REMEMBERED_BAD", 3)
+    authenticator = JwtAuthenticator(apps)
+    texts = [token(secret=OTHER, jti=str(number) * 500) for number in range(5)]
+    for text in texts:
+        assert refused(authenticator, text)
+    assert "bad=3" in repr(authenticator)
+    assert refused(authenticator, texts[4])
+    assert refused(authenticator, texts[0])
+    assert (authenticator.verified, authenticator.refused_by_memory) == (6, 1)
+
+
+def test_recalling_checks_no_signature(apps: Apps) -> None:
+    authenticator = JwtAuthenticator(apps)
+    text = f"Bearer {token()}"
+    assert authenticator.recall(text, "1", NOW) is None
+    assert authenticator.verified == 0
+    caller = authenticator.authenticate(text, "1", NOW)
+    assert authenticator.recall(text, "1", NOW) is caller
+    with pytest.raises(UnauthenticatedError):
+        authenticator.recall("Basic x", "1", NOW)
 
 
 def test_a_remembered_token_costs_about_a_microsecond(apps: Apps) -> None:

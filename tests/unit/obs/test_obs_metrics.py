@@ -10,11 +10,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from smsproxy.auth.claims import Reason
-from smsproxy.auth.jwt import JwtAuthenticator
+from smsproxy.auth.doorkeeper import Doorkeeper
+from smsproxy.domain.errors import UnauthenticatedError
 from smsproxy.domain.outcome import Status
 from smsproxy.limits.local import LocalLimits
 from smsproxy.links.counters import LinkCounters
 from smsproxy.obs.exposition import Exposition
+from smsproxy.obs.log import get_log
 from smsproxy.obs.metrics import (
     Metric,
     auth_metrics,
@@ -157,14 +159,18 @@ def test_redis_and_what_it_is_asked_for_are_told() -> None:
     assert samples["smsproxy_limit_lease_calls_total", ()] == 4
 
 
-def test_refused_tokens_are_counted_by_reason() -> None:
-    authenticator = JwtAuthenticator({})
-    authenticator.refused[Reason.EXPIRED] = 2
-    authenticator.verified, authenticator.remembered_hits = 3, 4
-    samples = scraped(*auth_metrics(authenticator))
+async def test_refused_tokens_are_counted_by_reason() -> None:
+    doorkeeper = Doorkeeper({}, get_log("test"))
+    doorkeeper.refused[Reason.EXPIRED] = 2
+    for _ in range(2):
+        with pytest.raises(UnauthenticatedError):
+            await doorkeeper.authenticate(None, "1", "127.0.0.1")
+    samples = scraped(*auth_metrics(doorkeeper))
     assert samples["smsproxy_tokens_refused_total", (("reason", "expired"),)] == 2
-    assert samples["smsproxy_tokens_verified_total", ()] == 3
-    assert samples["smsproxy_tokens_remembered_total", ()] == 4
+    assert samples["smsproxy_tokens_refused_total", (("reason", "no_bearer"),)] == 2
+    assert samples["smsproxy_auth_log_lines_dropped_total", ()] == 1
+    for name in ("verified", "remembered", "refused_by_memory", "delayed"):
+        assert samples[f"smsproxy_tokens_{name}_total", ()] == 0
 
 
 def test_the_edge_shows_every_counter_and_its_calls_by_status() -> None:

@@ -28,10 +28,11 @@ from smsproxy.text.segmentation import TextOptions
 class Doorman:
     """Lets everybody in as app 1."""
 
-    generation = 1
+    async def authenticate(self, authorization: str | None, app_id: str | None, address: str) -> Caller:
+        return a_caller(expires_at=time.time() + 1)
 
-    def authenticate(self, authorization: str | None, app_id: str | None, now: float) -> Caller:
-        return a_caller(expires_at=now + 1)
+    def authenticate_again(self, authorization: str | None, app_id: str | None) -> Caller:
+        return a_caller(expires_at=time.time() + 2)
 
 
 def a_core(bench: Bench) -> Core:
@@ -61,8 +62,9 @@ async def test_ready_between_the_start_and_the_drain() -> None:
 async def test_a_door_authenticates_and_submits() -> None:
     bench = Bench()
     core = a_core(bench)
-    caller = core.authenticate("Bearer x", "1")
+    caller = await core.authenticate("Bearer x", "1", "127.0.0.1")
     assert caller.expires_at > time.time()
+    assert core.authenticate_again("Bearer x", "1").expires_at > caller.expires_at
     replies: list[tuple[int, Answer]] = []
     ticket = core.submit(
         a_message(), caller, Lane.UNARY, lambda tag, answer: replies.append((tag, answer)), 9
