@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from smsproxy import assembly
 from smsproxy.aio.wait import settled
 from smsproxy.auth.doorkeeper import Doorkeeper
+from smsproxy.auth.grants import Grants
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.http.server import HttpServer
 from smsproxy.links.base import Answered, Delivery, Inbound, Submission
@@ -62,6 +63,7 @@ class App:
         self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
         self._added = assembly.added_numbers(self._kv, self.policy_redis)
         self.authenticator = Doorkeeper(settings.apps, self._log)
+        self.grants = Grants(settings.apps, self._log)
         self.redis = assembly.redis(settings)
         self.limits = assembly.limits(settings, self.redis)
         max_segments = settings.text.max_segments
@@ -79,7 +81,7 @@ class App:
             default_text=TextOptions(max_segments=settings.text.max_segments),
         )
         self.rpc = RpcServer(self.core, assembly.rpc_options(settings.server))
-        self.http = HttpServer(settings.http.listen, _State(self))
+        self.http = HttpServer(settings.http.listen, _State(self), self.grants)
 
     async def start(self) -> None:
         """Raises StartError with one clear line; then nothing is left running."""
@@ -131,6 +133,7 @@ class App:
         if settings.policy.engine_keys != self.settings.policy.engine_keys:
             self._log.warning("reload_needs_restart", section="policy.engine")
         self.authenticator.reload(settings.apps)
+        self.grants.reload(settings.apps)
         self.limits.reload(settings)
         self.policy.reload(assembly.strategies(settings.policy), settings.policy.timezone)
         self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
@@ -288,4 +291,5 @@ class _State:
         if app.redis is not None:
             yield from metrics.remote_metrics(app.redis)
         yield from metrics.auth_metrics(app.authenticator)
+        yield from metrics.grant_metrics(app.grants)
         yield from metrics.rpc_metrics(app.rpc.counters.as_dict())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
+from smsproxy.domain.grant import Granted
 from smsproxy.obs.metrics import Metric
 
 
@@ -31,4 +32,13 @@ class HttpState(Protocol):
 
     def collect(self) -> Iterable[Metric]:
         """All metrics now (obs.metrics has a function per part)."""
+        ...
+
+
+class TokenGrants(Protocol):
+    """Who gives tokens for secrets. Plain calls in the loop's thread, no I/O."""
+
+    def grant(self, client_id: str, readings: Collection[bytes], scope: str, address: str) -> Granted:
+        """A token. `readings` are the ways to read what the client sent as its secret, `scope` is "" when it
+        asked for none, `address` "" on a Unix socket. Raises GrantRefusedError."""
         ...

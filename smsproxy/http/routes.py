@@ -1,4 +1,4 @@
-"""The three pages and what they answer. Who calls: `server`.
+"""The pages and what they answer. Who calls: `server`.
 
 A link that is down does not make the daemon unready: others may be bound, and a balancer that took the
 instance out would lose them too; nor does a Redis that is away, for which there is a fallback. /readyz shows
@@ -7,19 +7,22 @@ both; alerts come from the metrics.
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from smsproxy.http.base import HttpState
+from smsproxy.http.base import HttpState, TokenGrants
+from smsproxy.http.oauth import token_page
 from smsproxy.obs.exposition import CONTENT_TYPE, Exposition
 
 _NO_STORE = {"cache-control": "no-store"}  # a cached "ready" would outlive the drain
 
 
-def application(state: HttpState) -> Starlette:
-    """The pages over one daemon."""
+def application(state: HttpState, grants: TokenGrants | None) -> Starlette:
+    """The pages over one daemon; the token endpoint when somebody gives tokens."""
     exposition = Exposition(state.collect)
 
     async def healthz(_request: Request) -> Response:
@@ -38,10 +41,11 @@ def application(state: HttpState) -> Starlette:
     async def metrics(_request: Request) -> Response:
         return Response(exposition.text(), media_type=CONTENT_TYPE, headers=_NO_STORE)
 
-    return Starlette(
-        routes=[
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/metrics", metrics),
-        ]
-    )
+    routes = [
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+    ]
+    if grants is not None:
+        routes.append(Route("/oauth/token", partial(token_page, grants), methods=["POST"]))
+    return Starlette(routes=routes)

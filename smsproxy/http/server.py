@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from smsproxy.aio.unix_socket import forget_unix
-from smsproxy.http.base import HttpState
+from smsproxy.http.base import HttpState, TokenGrants
 from smsproxy.http.listener import open_listener
 from smsproxy.http.routes import application
 
@@ -27,11 +27,15 @@ MAX_HEADER_BYTES = 16_384
 
 
 class HttpServer:
-    """The HTTP door on `listen`; "" turns it off, and start and aclose do nothing."""
+    """The HTTP door on `listen`; "" turns it off, and start and aclose do nothing.
 
-    def __init__(self, listen: str, state: HttpState) -> None:
+    Without `grants` there is no token endpoint.
+    """
+
+    def __init__(self, listen: str, state: HttpState, grants: TokenGrants | None = None) -> None:
         self._listen = listen
         self._state = state
+        self._grants = grants
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._path = ""
@@ -52,7 +56,7 @@ class HttpServer:
             self._path = where
         else:
             self.port = where[1]
-        self._server = _Server(_config(self._state))
+        self._server = _Server(_config(self._state, self._grants))
         self._serving = asyncio.create_task(self._server.serve([bound]), name="http")
         await self._server.listening.wait()
         if not self._server.started:
@@ -70,9 +74,9 @@ class HttpServer:
             forget_unix(self._path)
 
 
-def _config(state: HttpState) -> uvicorn.Config:
+def _config(state: HttpState, grants: TokenGrants | None) -> uvicorn.Config:
     return uvicorn.Config(
-        application(state),
+        application(state, grants),
         http="h11",
         ws="none",
         lifespan="off",

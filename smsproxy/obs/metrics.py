@@ -133,6 +133,17 @@ class AuthView(Protocol):
     def lines_dropped(self) -> int: ...
 
 
+class GrantView(Protocol):
+    """The token endpoint (auth.grants.Grants)."""
+
+    @property
+    def granted(self) -> int: ...
+    @property
+    def refused(self) -> Items: ...
+    @property
+    def lines_dropped(self) -> int: ...
+
+
 _PIPELINE_COUNTERS: Mapping[str, str] = {
     "withdrawn": "Requests whose caller left before anything was sent.",
     "limits_awaited": "Requests that waited for one call to Redis to know their limit.",
@@ -356,6 +367,15 @@ def auth_metrics(auth: AuthView) -> Iterator[Metric]:
         "tokens_delayed_total", "New tokens that waited beside bad ones of their address.", auth.delayed
     )
     yield _counter("auth_log_lines_dropped_total", "Failures without a log line.", auth.lines_dropped)
+
+
+def grant_metrics(grants: GrantView) -> Iterator[Metric]:
+    """The token endpoint (RFC 6749)."""
+    yield _counter("tokens_granted_total", "Tokens given for a secret.", grants.granted)
+    yield _counters(
+        "token_requests_refused_total", "Token requests refused.", "error", grants.refused.items()
+    )
+    yield _counter("grant_log_lines_dropped_total", "Refusals without a log line.", grants.lines_dropped)
 
 
 _RPC_FAMILIES = {
