@@ -42,7 +42,8 @@ def issue_token(
         claims["scope"] = " ".join(scope.split())
     try:
         made = jwt.encode(claims, key.octets(), algorithm=app.algorithm)
-    except (jwt.PyJWTError, ValueError, TypeError):  # not a key of this kind, or one behind a pass phrase
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
+        # Not a key of this kind, one behind a pass phrase, or (AttributeError, from PyJWT) a public one.
         raise TokenIssueError(
             f"the key is not a private key for {app.algorithm}, in PEM, unencrypted"
         ) from None

@@ -29,6 +29,7 @@ COMMANDS: dict[str, Entry] = {
         "check_config",
         "Tell all faults of a configuration, or what is in force.",
     ),
+    "app": Entry("smsproxy.cli.app", "app", "Make an app with a fresh secret."),
     "token": Entry("smsproxy.cli.token", "token", "Make a token for an app."),
     "send": Entry("smsproxy.cli.send", "send", "Send one message, or a campaign from a CSV file."),
     "info": Entry("smsproxy.cli.info", "info", "Tell what became of a message."),

@@ -74,7 +74,7 @@ def test_the_overview_names_every_command_and_the_exit_codes(invoke: Invoke) -> 
 def test_every_command_says_what_it_does_takes_a_configuration_and_tells_its_exit_codes(
     invoke: Invoke, name: str
 ) -> None:
-    shown = invoke(name, "--help")
+    shown = invoke(name, *(["new"] if name == "app" else []), "--help")
     assert shown.exit_code == 0
     assert COMMANDS[name].help.removesuffix(".") in shown.stdout
     command = getattr(importlib.import_module(COMMANDS[name].module), COMMANDS[name].attribute)
