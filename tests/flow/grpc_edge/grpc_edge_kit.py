@@ -82,12 +82,15 @@ class FakeGateway:
     bound: dict[int, bool] = field(default_factory=lambda: {100: True, 101: False})
     records: dict[str, MessageRecord] = field(default_factory=dict)
     tickets: list[FakeTicket] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
+    """Where the calls came from."""
     submit_error: Exception | None = None
     stream_room: int = 1_000_000
     most_open: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def authenticate(self, authorization: str | None, app_id: str | None, address: str) -> Caller:
+        self.addresses.append(address)
         return self.authenticate_again(authorization, app_id)
 
     def authenticate_again(self, authorization: str | None, app_id: str | None) -> Caller:

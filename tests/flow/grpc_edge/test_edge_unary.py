@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -120,6 +121,18 @@ async def test_every_method_needs_one_token_and_one_app_id_and_says_one_text(
         error = await refused(call)
         assert (error.code(), error.details()) == (Code.UNAUTHENTICATED, "authentication failed")
     assert gateway.tickets == []
+
+
+async def test_authentication_is_told_where_a_call_comes_from(
+    client: Any, api: Any, gateway: FakeGateway, start: Any, tmp_path: Path
+) -> None:
+    await client.CheckTextLen(api.pb.CheckTextLenRequest(text="x"))
+    assert gateway.addresses == ["127.0.0.1"]
+    await start(f"unix:{tmp_path}/edge.sock")
+    async with grpc.aio.insecure_channel(f"unix:{tmp_path}/edge.sock") as channel:
+        question = api.pb.CheckTextLenRequest(text="x")
+        await api.stubs.SmsServiceStub(channel).CheckTextLen(question, metadata=METADATA, timeout=10)
+    assert gateway.addresses == ["127.0.0.1", ""]
 
 
 async def test_scopes_open_sending_and_reading_apart(client: Any, api: Any, gateway: FakeGateway) -> None:
