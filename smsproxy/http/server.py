@@ -16,10 +16,11 @@ import uvicorn
 from smsproxy.aio.unix_socket import forget_unix
 from smsproxy.http.base import HttpState, TokenGrants
 from smsproxy.http.listener import open_listener
+from smsproxy.http.patience import PatientProtocol
 from smsproxy.http.routes import application
 
-MAX_CONNECTIONS = 64
-"""A few scrapers and balancers; the next one gets 503. It bounds what a stray client can hold open."""
+MAX_CONNECTIONS = 256
+"""Of four addresses that hold all they may (`patience`); the next one gets 503."""
 KEEP_ALIVE_S = 5
 CLOSE_S = 1
 """How long answers under way may take at the end; ours take milliseconds."""
@@ -77,14 +78,14 @@ class HttpServer:
 def _config(state: HttpState, grants: TokenGrants | None) -> uvicorn.Config:
     return uvicorn.Config(
         application(state, grants),
-        http="h11",
+        http=PatientProtocol,
         ws="none",
         lifespan="off",
         proxy_headers=False,
         server_header=False,
         access_log=False,
         log_config=None,
-        log_level="warning",
+        log_level="error",  # its warnings are about what strangers send, a line each
         limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=CLOSE_S,
