@@ -30,7 +30,8 @@ from smsproxy.pipeline.pipeline import Pipeline
 from smsproxy.policy import blacklist
 from smsproxy.policy.added import POLL_S
 from smsproxy.rpc.server import RpcServer
-from smsproxy.settings import Settings
+from smsproxy.settings import ConfigError, Settings, apps_in_force
+from smsproxy.settings.fields import Section
 from smsproxy.stores.base import Health
 from smsproxy.stores.sqlite_kv import SqliteKeyValue
 from smsproxy.text.segmentation import TextOptions
@@ -62,7 +63,7 @@ class App:
         )
         self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
         self._added = assembly.added_numbers(self._kv, self.policy_redis)
-        self.authenticator = Doorkeeper(settings.apps, self._log)
+        self.authenticator = Doorkeeper(apps_in_force(settings), self._log)
         self.grants = Grants(settings.apps, self._log)
         self.redis = assembly.redis(settings)
         self.limits = assembly.limits(settings, self.redis)
@@ -90,6 +91,9 @@ class App:
         except StoreUnavailableError as error:
             await self.stop(drain_s=0)
             raise StartError(f"store: {error}") from error
+        except ConfigError as error:
+            await self.stop(drain_s=0)
+            raise StartError(str(error)) from error
         except BaseException:
             await self.stop(drain_s=0)
             raise
@@ -104,10 +108,11 @@ class App:
             self.limits.source.fall_back("not there at the start")
         await self._open_added()
         self.links.apply(self.settings.links, self.settings.pools)
+        grpc_tls, http_tls = assembly.listener_tls(self.settings)
         with _listening("server.listen", self.settings.server.listen):
-            await self.rpc.start(self.settings.server.listen)
+            await self.rpc.start(self.settings.server.listen, grpc_tls)
         with _listening("http.listen", self.settings.http.listen):
-            await self.http.start()
+            await self.http.start(http_tls)
         self._tasks = [
             asyncio.create_task(run_janitor(self.store, self._log), name="janitor"),
             asyncio.create_task(self._watch_blacklist(), name="blacklist"),
@@ -121,19 +126,25 @@ class App:
         )
 
     def reload(self, settings: Settings) -> None:
-        """SIGHUP: apps, text, limits, policy, links and pools.
+        """SIGHUP: certificates, apps, text, limits, policy, links and pools.
 
-        What needs a restart is logged and left alone.
+        What needs a restart is logged and left alone. Raises ConfigError for a certificate that was changed
+        since it was checked; then nothing has changed.
         """
+        grpc_tls, http_tls = assembly.listener_tls(settings)
         for section in ("server", "http", "store"):
-            if getattr(settings, section) != getattr(self.settings, section):
+            if _until_restart(settings, section) != _until_restart(self.settings, section):
                 self._log.warning("reload_needs_restart", section=section)
         if settings.limits.redis != self.settings.limits.redis:
             self._log.warning("reload_needs_restart", section="limits.redis_url")
         if settings.policy.engine_keys != self.settings.policy.engine_keys:
             self._log.warning("reload_needs_restart", section="policy.engine")
-        self.authenticator.reload(settings.apps)
+        self.authenticator.reload(apps_in_force(settings))
         self.grants.reload(settings.apps)
+        if grpc_tls is not None:
+            self.rpc.renew_tls(grpc_tls)
+        if http_tls is not None:
+            self.http.renew_tls(http_tls)
         self.limits.reload(settings)
         self.policy.reload(assembly.strategies(settings.policy), settings.policy.timezone)
         self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
@@ -216,6 +227,14 @@ class App:
         while True:
             await asyncio.sleep(POLL_S)
             await looks.done(self._load_added())
+
+
+def _until_restart(settings: Settings, name: str) -> Section:
+    """What of a section only a restart changes: of TLS, whether there is any."""
+    section: Section = getattr(settings, name)
+    files = {key: "" for key in ("tls_key_file", "tls_client_ca_file") if hasattr(section, key)}
+    certificate = {"tls_cert_file": "given"} if getattr(section, "tls_cert_file", "") else {}
+    return section.model_copy(update=files | certificate)
 
 
 @contextlib.contextmanager

@@ -6,12 +6,14 @@ What needs the redis package is imported only where the settings ask for Redis: 
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smsproxy.aio.server_tls import H2, HTTP_1, TlsFiles, server_context
 from smsproxy.domain.ids import id_text
 from smsproxy.limits.gcra import Gcra
 from smsproxy.limits.local import LocalLimits
@@ -27,7 +29,15 @@ from smsproxy.policy.memory import MemoryKeyValue
 from smsproxy.policy.state import PolicyState
 from smsproxy.policy.strategies import Strategy
 from smsproxy.rpc.options import RpcOptions
-from smsproxy.settings import LinkSettings, PolicySettings, ServerSettings, Settings
+from smsproxy.settings import (
+    ConfigError,
+    Fault,
+    LinkSettings,
+    PolicySettings,
+    ServerSettings,
+    Settings,
+    all_need_certificates,
+)
 from smsproxy.stores.aerospike import AerospikeStore
 from smsproxy.stores.aerospike_check import Place
 from smsproxy.stores.base import Store
@@ -225,7 +235,26 @@ def rpc_options(server: ServerSettings) -> RpcOptions:
         idle_s=server.idle_s,
         max_age_s=server.max_age_s,
         reuse_port=server.reuse_port,
+        trusted_proxies=server.trusted_proxies,
     )
+
+
+def listener_tls(settings: Settings) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
+    """For gRPC and for HTTP; None is plaintext. Reads files; raises ConfigError that names key and file."""
+    server, http = settings.server, settings.http
+    required = all_need_certificates(settings)
+    grpc_files = TlsFiles(server.tls_cert_file, server.tls_key_file, server.tls_client_ca_file, required)
+    http_files = TlsFiles(http.tls_cert_file, http.tls_key_file)
+    return _context("server", grpc_files, H2), _context("http", http_files, HTTP_1)
+
+
+def _context(section: str, files: TlsFiles, protocol: str) -> ssl.SSLContext | None:
+    if not files.cert:
+        return None
+    try:
+        return server_context(files, protocol)
+    except OSError as error:
+        raise ConfigError([Fault("", f"{section}.tls_cert_file", str(error))]) from error
 
 
 def pipeline_options(settings: Settings) -> PipelineOptions:

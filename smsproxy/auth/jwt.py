@@ -44,6 +44,7 @@ class _App:
     scopes: frozenset[str]
     esmes: frozenset[int]
     senders: frozenset[str]
+    client_cert_required: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,8 @@ class JwtAuthenticator:
         _check_signature(app, f"{token.header}.{token.payload}".encode(), _decoded(token.signature))
         claims = read_object(_decoded(token.payload), Reason.MALFORMED)
         expires_at = check_claims(claims, token.app_id, now)
-        return Caller(token.app_id, expires_at, granted_scopes(claims, app.scopes), app.esmes, app.senders)
+        scopes = granted_scopes(claims, app.scopes)
+        return Caller(token.app_id, expires_at, scopes, app.esmes, app.senders, app.client_cert_required)
 
 
 def _prepared(app_id: int, app: AppSettings) -> _App:
@@ -166,7 +168,13 @@ def _prepared(app_id: int, app: AppSettings) -> _App:
     except (jwt.PyJWTError, ValueError, TypeError):
         raise ConfigError([Fault("", f"apps.{app_id}", f"its key is not one for {app.algorithm}")]) from None
     return _App(
-        app.algorithm, verifier, keys, frozenset(app.scopes), frozenset(app.esmes), frozenset(app.senders)
+        app.algorithm,
+        verifier,
+        keys,
+        frozenset(app.scopes),
+        frozenset(app.esmes),
+        frozenset(app.senders),
+        app.client_cert_required,
     )
 
 

@@ -16,6 +16,8 @@ class Caller:
     """Link and pool ids the app may use; empty means all."""
     senders: frozenset[str] = frozenset()
     """Source addresses the app may use; empty means all."""
+    client_cert_required: bool = False
+    """The token counts only on a connection that showed a certificate of our client CA."""
 
     def may_use(self, route_id: int) -> bool:
         return not self.esmes or route_id in self.esmes

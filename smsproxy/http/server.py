@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 
 import uvicorn
@@ -40,6 +41,7 @@ class HttpServer:
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._path = ""
+        self._tls: ssl.SSLContext | None = None
         self.port = 0
         """The TCP port that is listened on (for `:0`); 0 when off or on a Unix socket."""
 
@@ -47,8 +49,11 @@ class HttpServer:
         state = "off" if not self._listen else "listening" if self._serving else "closed"
         return f"<HttpServer {self._listen!r} {state} port={self.port}>"
 
-    async def start(self) -> None:
-        """Listen. Raises OSError with the address in its text, ValueError when it is not an address."""
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        """Listen, with `tls` if there is one.
+
+        Raises OSError with the address in its text, ValueError when it is not an address.
+        """
         if not self._listen:
             return
         bound = open_listener(self._listen)
@@ -57,11 +62,24 @@ class HttpServer:
             self._path = where
         else:
             self.port = where[1]
-        self._server = _Server(_config(self._state, self._grants))
+        self._tls = tls
+        if tls is not None:
+            tls.sni_callback = self._choose_tls
+        self._server = _Server(_config(self._state, self._grants, tls))
         self._serving = asyncio.create_task(self._server.serve([bound]), name="http")
         await self._server.listening.wait()
         if not self._server.started:
             await self._serving  # raises what went wrong
+
+    def renew_tls(self, tls: ssl.SSLContext) -> None:
+        """New handshakes use `tls`, if there are any: a plaintext listener stays one."""
+        if self._tls is not None:
+            self._tls = tls
+
+    def _choose_tls(self, handshake: ssl.SSLObject, _name: str | None, _first: ssl.SSLContext) -> None:
+        """Called in every handshake (uvicorn keeps the context it was started with)."""
+        if self._tls is not None:
+            handshake.context = self._tls
 
     async def aclose(self) -> None:
         """Stop listening, finish the answers under way, close the connections. Twice is once."""
@@ -75,8 +93,8 @@ class HttpServer:
             forget_unix(self._path)
 
 
-def _config(state: HttpState, grants: TokenGrants | None) -> uvicorn.Config:
-    return uvicorn.Config(
+def _config(state: HttpState, grants: TokenGrants | None, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    config = uvicorn.Config(
         application(state, grants),
         http=PatientProtocol,
         ws="none",
@@ -91,6 +109,9 @@ def _config(state: HttpState, grants: TokenGrants | None) -> uvicorn.Config:
         timeout_graceful_shutdown=CLOSE_S,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
+    config.load()
+    config.ssl = tls
+    return config
 
 
 class _Server(uvicorn.Server):

@@ -94,6 +94,11 @@ class Call(server.Stream[Any, Any]):
         """Where the caller is; "" on a Unix socket."""
         return self._stream.connection.address
 
+    @property
+    def certified(self) -> bool:
+        """The connection showed a certificate of our client CA."""
+        return self._stream.connection.certified
+
     def only(self, name: str) -> str | None:
         """The one value of a metadata name; None when it is absent or given twice."""
         values = self.call_metadata.getall(name, [])

@@ -81,6 +81,8 @@ class GuardedConnection(protocol.Connection):
         self.h2 = connection
         self.options = options
         self.counters = counters
+        self.certified = False
+        """The peer showed a certificate of our client CA."""
         self.held = 0
         self.ended = False
         """The GOAWAY is written: nothing more may be said, though the socket stays a moment (`http2`)."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,8 +19,11 @@ from h2.config import H2Configuration
 
 from smsproxy.rpc.dispatch import Dispatcher
 from smsproxy.rpc.flow import GuardedStream
+from smsproxy.rpc.gate import Gate
 from smsproxy.rpc.http2 import GuardedProtocol
 from smsproxy.rpc.options import RpcCounters, RpcOptions
+from smsproxy.rpc.places import Places
+from smsproxy.rpc.proxy import TrustedProxies
 from smsproxy.rpc.sweep import Sweeper
 
 if TYPE_CHECKING:
@@ -131,20 +133,23 @@ class GuardedServer(server.Server):
             normalize_outbound_headers=False,
         )
         self._dispatcher = Dispatcher(self._mapping, codec, self.__dispatch__, options, counters)
+        self.tls: ssl.SSLContext | None = None
+        """For handshakes from now on; replaced as a whole at a reload."""
+        self.proxies = TrustedProxies(options.trusted_proxies)
+        self._places = Places(options, counters)
+        self._gates: set[Gate] = set()
         self._protocols: set[GuardedProtocol] = set()
-        self._by_address: Counter[str] = Counter()
-        self._draining = False
         self._gone = asyncio.Event()
         self._sweeper = Sweeper(self._protocols, options, counters)
 
     def __repr__(self) -> str:
-        state = "draining" if self._draining else "open"
-        return f"<GuardedServer {state} connections={len(self._protocols)}/{self.options.max_connections}>"
+        state = "draining" if self._places.closed else "open"
+        return f"<GuardedServer {state} connections={self._places!r}>"
 
-    async def start_on(self, bound: socket.socket, tls: ssl.SSLContext | None, backlog: int) -> None:
+    async def start_on(self, bound: socket.socket, backlog: int) -> None:
         """Listen on a bound Unix socket (grpclib's own way removes a live one's file)."""
         self._server = await self._loop.create_unix_server(
-            self._protocol_factory, sock=bound, ssl=tls, backlog=backlog
+            self._protocol_factory, sock=bound, backlog=backlog
         )
 
     @property
@@ -155,19 +160,44 @@ class GuardedServer(server.Server):
         return next((name[1] for name in names if isinstance(name, tuple)), 0)
 
     def _protocol_factory(self) -> protocol.H2Protocol:
+        if self.tls is None and not self.proxies:
+            return self._guarded()
+        return cast(protocol.H2Protocol, Gate(self, self._guarded))
+
+    def _guarded(self) -> GuardedProtocol:
         return GuardedProtocol(self, GuardedHandler(self._dispatcher, self._larger))
+
+    def enter(self, gate: Gate) -> bool:
+        """Whether a new connection may stay and shake hands."""
+        if not self._places.take(gate.address):
+            return False
+        self._gates.add(gate)
+        return True
+
+    def introduce(self, gate: Gate, address: str) -> bool:
+        """A balancer said for whom the connection is. False when that one has too many."""
+        if not self._places.rename(gate.address, address):
+            return False
+        gate.address = address
+        return True
+
+    def passed(self, gate: Gate, connection: GuardedProtocol) -> None:
+        """The connection is through the gate; its place goes with it."""
+        self._gates.discard(gate)
+        self._protocols.add(connection)
+        self._sweeper.wake()
+
+    def leave(self, gate: Gate) -> None:
+        """Forget a connection that did not come through the gate; twice is once."""
+        if gate in self._gates:
+            self._gates.remove(gate)
+            self._places.give_back(gate.address)
 
     def admit(self, connection: GuardedProtocol) -> bool:
         """Whether a new connection may stay. Unix sockets have no address and only the total bound."""
-        full = len(self._protocols) >= self.options.max_connections
-        crowded = self._by_address[connection.address] >= self.options.max_connections_per_address
-        if self._draining or full or (crowded and connection.address):
-            self.counters.connections_refused_total += 1
+        if not self._places.take(connection.address):
             return False
         self._protocols.add(connection)
-        self._by_address[connection.address] += 1
-        self.counters.connections_total += 1
-        self.counters.connections = len(self._protocols)
         self._sweeper.wake()
         return True
 
@@ -176,11 +206,8 @@ class GuardedServer(server.Server):
         if connection not in self._protocols:
             return False
         self._protocols.remove(connection)
-        self._by_address[connection.address] -= 1
-        if not self._by_address[connection.address]:
-            del self._by_address[connection.address]
-        self.counters.connections = len(self._protocols)
-        if self._draining and not self._protocols:
+        self._places.give_back(connection.address)
+        if self._places.closed and not self._protocols:
             self._gone.set()
         return True
 
@@ -196,7 +223,9 @@ class GuardedServer(server.Server):
 
     async def aclose(self) -> None:
         """Cut everything: calls in flight are cancelled, as if their callers had left."""
+        handshakes = [gate.handshake for gate in self._gates if gate.handshake is not None]
         self._stop_listening()
+        await asyncio.gather(*handshakes, return_exceptions=True)
         handlers = [connection.handler for connection in self._protocols]
         for connection in list(self._protocols):
             connection.cut()
@@ -205,9 +234,11 @@ class GuardedServer(server.Server):
         await self._wait_gone(CUT_S)
 
     def _stop_listening(self) -> None:
-        self._draining = True
+        self._places.closed = True
         if self._server is not None:
             self._server.close()
+        for gate in list(self._gates):
+            gate.cut()
 
     async def _wait_gone(self, timeout_s: float) -> bool:
         """Until the last connection has left."""

@@ -27,6 +27,7 @@ from smsproxy.rpc.events import GuardedEvents
 from smsproxy.rpc.farewell import Farewell
 from smsproxy.rpc.fence import CONTINUATION, DATA, HEADER_BYTES, HEADERS, Fence
 from smsproxy.rpc.flow import GuardedConnection, GuardedH2
+from smsproxy.rpc.gate import address_of
 from smsproxy.rpc.status import internal_error
 from smsproxy.rpc.watch import ConnectionWatch, Verdict
 
@@ -64,15 +65,21 @@ class GuardedProtocol(protocol.H2Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Straight from accept: a listener without TLS and trusted proxies."""
         self._transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername")
-        self.address = peer[0] if isinstance(peer, tuple) else ""
+        self.address = address_of(transport)
         if not self.server.admit(self):
             self._transport.abort()
             return
-        self._open(self._transport)
+        self._open(self._transport, certified=False)
 
-    def _open(self, transport: asyncio.Transport) -> None:
+    def come_in(self, transport: asyncio.Transport, address: str, *, certified: bool = False) -> None:
+        """Through the gate, with a place already."""
+        self._transport = transport
+        self.address = address
+        self._open(transport, certified=certified)
+
+    def _open(self, transport: asyncio.Transport, *, certified: bool) -> None:
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -84,6 +91,7 @@ class GuardedProtocol(protocol.H2Protocol):
         self.connection = GuardedConnection(
             h2, transport, config=self.config, options=options, counters=counters, address=self.address
         )
+        self.connection.certified = certified
         self.processor = GuardedEvents(
             self.handler,
             self.connection,
@@ -195,6 +203,7 @@ class GuardedProtocol(protocol.H2Protocol):
         self.processor.writable()
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._transport = None
         if self.server.left(self):
             self._close("connection lost")
 
@@ -261,6 +270,9 @@ class GuardedProtocol(protocol.H2Protocol):
         for timer in (self._farewell, self._closing):
             if timer is not None:
                 timer.cancel()
+        transport, self._transport = self._transport, None
+        # Asked before it is closed: TLS cannot tell afterwards.
+        unread = 0 if transport is None else transport.get_write_buffer_size()
         self.processor.close(reason)
-        if self._transport is not None and self._transport.get_write_buffer_size():
-            self._transport.abort()  # a peer that does not read would keep the socket for ever
+        if transport is not None and unread:
+            transport.abort()  # a peer that does not read would keep the socket for ever

@@ -41,6 +41,8 @@ class RpcOptions:
     keepalive_timeout_s: float = 20.0
     """gRPC's own default for the answer to a keepalive PING."""
     reuse_port: bool = False
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks, and perhaps "unix", whose connections begin with a PROXY header."""
 
     @property
     def stream_window_bytes(self) -> int:
@@ -66,6 +68,8 @@ class RpcCounters:
     connections_total: int = 0
     connections_refused_total: int = 0
     """At max_connections or max_connections_per_address."""
+    client_certs_missing_total: int = 0
+    """Good tokens on a connection without the certificate that their app needs."""
     streams_refused_total: int = 0
     """Past max_streams_per_connection, or after the drain took effect."""
     calls_total: int = 0
@@ -88,7 +92,8 @@ class RpcCounters:
     messages_unfinished_total: int = 0
     """Did not arrive within message_s."""
     connections_ended_by: dict[str, int] = field(default_factory=dict)
-    """Why we ended connections: a flood (`budgets.Flood`) or lost patience (`watch.Verdict`)."""
+    """Why we ended connections: a flood (`budgets.Flood`), lost patience (`watch.Verdict`), or what came
+    before HTTP/2 (`gate`: tls, alpn, proxy)."""
     stream_faults_total: int = 0
     """Frames against the rules of HTTP/2 that ended their stream alone."""
     protocol_errors_total: int = 0

@@ -56,18 +56,23 @@ class RpcServer:
     async def start(self, listen: str, tls: ssl.SSLContext | None = None) -> None:
         """Listen. Raises OSError when the address is taken, ValueError when `listen` is not one."""
         where = parse_endpoint(listen)
+        self._server.tls = tls
         if where.unix_path:
             bound = bind_unix(where.unix_path)
             self._path = where.unix_path
-            await self._server.start_on(bound, tls, BACKLOG)
+            await self._server.start_on(bound, BACKLOG)
             return
         await self._server.start(
             where.host,
             where.port,
-            ssl=tls,
             backlog=BACKLOG,
             reuse_port=self.options.reuse_port or None,
         )
+
+    def renew_tls(self, tls: ssl.SSLContext) -> None:
+        """New handshakes use `tls`, if there are any; connections that are open keep what they have."""
+        if self._server.tls is not None:
+            self._server.tls = tls
 
     @property
     def port(self) -> int:

@@ -5,6 +5,7 @@ show the result with stars for secrets. The daemon reads it at the start and at 
 """
 
 from smsproxy.settings.apps import AppSettings
+from smsproxy.settings.client_certs import all_need_certificates, apps_in_force
 from smsproxy.settings.describe import describe, masked
 from smsproxy.settings.faults import ConfigError, Fault
 from smsproxy.settings.limits import LimitsSettings
@@ -35,6 +36,8 @@ __all__ = [
     "StoreUrl",
     "StrategySettings",
     "TextSettings",
+    "all_need_certificates",
+    "apps_in_force",
     "default_path",
     "describe",
     "load",

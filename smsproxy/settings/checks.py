@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from smsproxy.settings.certificates import check_tls
 from smsproxy.settings.faults import KeyPath, Report
 from smsproxy.settings.fields import Section
 from smsproxy.settings.links import check_pool
 from smsproxy.settings.root import Settings
 
-_TLS_FILES = ("tls_ca_file", "tls_cert_file", "tls_key_file", "tls_client_ca_file")
+_TLS_FILES = ("tls_ca_file", "tls_cert_file", "tls_key_file")
 
 
 def check_references(settings: Settings, report: Report) -> None:
@@ -89,8 +90,9 @@ def _check_shared_store(settings: Settings, report: Report) -> None:
 
 def check_files(settings: Settings, report: Report) -> None:
     """TLS files must be there; a missing blacklist is only worth a warning, it may come later."""
-    _check_tls_files(settings.server, ("server",), report)
-    _check_tls_files(settings.http, ("http",), report)
+    server, http = settings.server, settings.http
+    check_tls(server.tls_cert_file, server.tls_key_file, server.tls_client_ca_file, ("server",), report)
+    check_tls(http.tls_cert_file, http.tls_key_file, "", ("http",), report)
     for link_id, link in settings.links.items():
         _check_tls_files(link, ("links", str(link_id)), report)
     blacklist = settings.policy.blacklist

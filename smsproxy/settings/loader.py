@@ -20,11 +20,11 @@ from smsproxy.settings.checks import (
     check_instances,
     check_references,
 )
+from smsproxy.settings.client_certs import check_client_certificates
 from smsproxy.settings.faults import ConfigError, Fault, KeyPath, Report
 from smsproxy.settings.fields import Section
 from smsproxy.settings.limits import LimitsSettings, check_limits
 from smsproxy.settings.links import LinkSettings, PoolSettings, check_link
-from smsproxy.settings.not_yet import check_not_yet
 from smsproxy.settings.policy import (
     SHIPPED,
     BlacklistSettings,
@@ -76,10 +76,10 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     report = Report(sources.origins)
     report.faults.extend(sources.faults)
     settings = _Loader(sources, report, environ).settings()
-    check_not_yet(settings, report)
     check_files(settings, report)
     if not sources.faults:
         check_references(settings, report)
+        check_client_certificates(settings, report)
         check_accounts(settings, report)
         check_instances(settings, report)
         check_policy(settings.policy, settings.limits.redis_url, ("policy",), report)

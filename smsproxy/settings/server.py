@@ -14,6 +14,10 @@ from smsproxy.domain.endpoint import Endpoint, parse_endpoint
 from smsproxy.settings.faults import KeyPath, Report
 from smsproxy.settings.fields import AsTuple, FileRef, Printable, Section
 
+UNIX_PROXY = "unix"
+"""In trusted_proxies: who connects to our Unix socket is a balancer."""
+_KEY = "Private key of tls_cert_file, PEM; empty when it is in the same file."
+
 
 def _listen(text: str) -> str:
     parse_endpoint(text)
@@ -25,6 +29,8 @@ def _listen_or_off(text: str) -> str:
 
 
 def _network(text: str) -> str:
+    if text == UNIX_PROXY:
+        return text
     try:
         ipaddress.ip_network(text)
     except ValueError as error:
@@ -49,8 +55,12 @@ class ServerSettings(Section):
     tls_cert_file: FileRef = Field(
         "", description="Certificate chain of the listener, PEM; empty is plaintext."
     )
-    tls_key_file: FileRef = Field("", description="Private key of tls_cert_file, PEM.")
-    tls_client_ca_file: FileRef = Field("", description="Callers need a certificate of this CA (mTLS), PEM.")
+    tls_key_file: FileRef = Field("", description=_KEY)
+    tls_client_ca_file: FileRef = Field(
+        "",
+        description="Callers need a certificate of this CA (mTLS), PEM: all, or those of the apps that say "
+        "client_cert_required.",
+    )
     stream_window: int = Field(
         1024,
         ge=1,
@@ -87,7 +97,11 @@ class ServerSettings(Section):
     trusted_proxies: Annotated[
         tuple[Annotated[str, AfterValidator(_network)], ...],
         AsTuple,
-    ] = Field((), max_length=1000, description="Networks of balancers that speak PROXY protocol v2.")
+    ] = Field(
+        (),
+        max_length=1000,
+        description="Networks of balancers that speak PROXY protocol v2; unix: those on the Unix socket.",
+    )
     max_resets_per_10s: int = Field(
         200,
         ge=1,
@@ -131,7 +145,7 @@ class HttpSettings(Section):
     tls_cert_file: FileRef = Field(
         "", description="Certificate chain of the listener, PEM; empty is plaintext."
     )
-    tls_key_file: FileRef = Field("", description="Private key of tls_cert_file, PEM.")
+    tls_key_file: FileRef = Field("", description=_KEY)
 
     @property
     def address(self) -> Endpoint | None:
@@ -142,6 +156,11 @@ class HttpSettings(Section):
 def check_server(server: ServerSettings, at: KeyPath, report: Report) -> None:
     if server.tls_client_ca_file and not server.tls_cert_file:
         report.fault((*at, "tls_client_ca_file"), "client certificates need tls_cert_file as well")
+    for index, name in enumerate(server.trusted_proxies):
+        if (name == UNIX_PROXY) != bool(server.address.unix_path):
+            report.warn(
+                (*at, "trusted_proxies", str(index)), f"{name}: nobody comes from there to {server.listen}"
+            )
     if not server.address.loopback and not server.tls_cert_file:
         report.warn(
             (*at, "listen"), "reachable from other hosts without TLS: tokens and numbers go in the clear"

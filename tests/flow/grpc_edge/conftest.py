@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -59,10 +60,12 @@ async def start(gateway: FakeGateway) -> AsyncIterator[Start]:
     """Starts servers with options of the test; all are closed after it."""
     servers: list[RpcServer] = []
 
-    async def run(listen: str = "127.0.0.1:0", **options: Any) -> RpcServer:
+    async def run(
+        listen: str = "127.0.0.1:0", tls: ssl.SSLContext | None = None, **options: Any
+    ) -> RpcServer:
         # Tests ping to know that what they sent was handled: that is no strike, unless it is what they test.
         server = RpcServer(gateway, RpcOptions(**{"ping_interval_s": 0.0, **options}))
-        await server.start(listen)
+        await server.start(listen, tls)
         servers.append(server)
         return server
 

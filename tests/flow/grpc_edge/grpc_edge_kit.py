@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -175,6 +177,20 @@ def responses_in(data: bytes) -> list[Any]:
     return [SmsResponse.FromString(message) for message in messages_in(data)]
 
 
+async def dial(
+    port: int, *, tls: ssl.SSLContext | None = None, before: bytes = b""
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the server, as "localhost"."""
+    loop = asyncio.get_running_loop()
+    opened = socket.socket()
+    opened.setblocking(False)
+    await loop.sock_connect(opened, ("127.0.0.1", port))
+    await loop.sock_sendall(opened, before)
+    return await asyncio.open_connection(
+        sock=opened, ssl=tls, server_hostname="localhost" if tls is not None else None
+    )
+
+
 @dataclass
 class RawStream:
     """What came back on one stream."""
@@ -220,8 +236,16 @@ class RawClient:
         self._sent: dict[int, int] = {}
 
     @classmethod
-    async def connect(cls, port: int, settings: dict[int, int] | None = None) -> RawClient:
-        client = cls(*await asyncio.open_connection("127.0.0.1", port))
+    async def connect(
+        cls,
+        port: int,
+        settings: dict[int, int] | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        before: bytes = b"",
+    ) -> RawClient:
+        """`before` goes in the clear before TLS: a balancer's header."""
+        client = cls(*await dial(port, tls=tls, before=before))
         client._writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         client.send(SettingsFrame(0, settings=settings or {}))
         return client

@@ -12,8 +12,6 @@ from pydantic import ValidationError
 
 from smsproxy.domain.endpoint import Endpoint
 from smsproxy.settings import (
-    AppSettings,
-    ConfigError,
     HttpSettings,
     LinkSettings,
     Secret,
@@ -28,7 +26,6 @@ from smsproxy.settings.describe import MASK
 from smsproxy.settings.faults import Origins, Report
 from smsproxy.settings.keys import public_key_fault
 from smsproxy.settings.limits import LimitsSettings
-from smsproxy.settings.not_yet import NOT_YET, check_not_yet
 from smsproxy.settings.server import check_listeners
 from smsproxy.settings.store import parse_store_url
 from smsproxy.settings.tlvs import parse_tag, parse_value
@@ -203,30 +200,3 @@ def test_the_password_of_redis_comes_from_its_file_and_one_in_the_url_is_told(tm
 
 def test_a_secret_in_a_model_may_be_text_or_a_secret() -> None:
     assert LinkSettings(password=Secret("a")) == LinkSettings.model_validate({"password": "a"})
-
-
-ASKING = {
-    "server.trusted_proxies": '[server]\ntrusted_proxies = ["127.0.0.1"]',
-    "server.tls_cert_file": '[server]\ntls_cert_file = "x"',
-    "server.tls_key_file": '[server]\ntls_key_file = "x"',
-    "server.tls_client_ca_file": '[server]\ntls_cert_file = "x"\ntls_client_ca_file = "x"',
-    "http.tls_cert_file": '[http]\ntls_cert_file = "x"',
-    "http.tls_key_file": '[http]\ntls_key_file = "x"',
-    "apps.*.client_cert_required": f'[apps.7]\nsecret = "{"s" * 32}"\nclient_cert_required = true',
-}
-
-
-@pytest.mark.parametrize("key", NOT_YET)
-def test_what_is_not_built_is_refused_in_plain_words(key: str, tmp_path: Path) -> None:
-    path = tmp_path / "smsproxy.toml"
-    path.write_text(ASKING[key])
-    with pytest.raises(ConfigError) as caught:
-        load(path)
-    told = {fault.key: fault.message for fault in caught.value.faults}
-    assert told[key.replace("*", "7")].endswith(": not available in this release")
-
-
-def test_nothing_that_is_not_built_is_on_by_default() -> None:
-    report = Report(Origins(Path("a.toml")))
-    check_not_yet(Settings(apps={1: AppSettings(secret=Secret("s" * 32))}), report)
-    assert not report.faults
