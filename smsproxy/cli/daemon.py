@@ -12,6 +12,8 @@ from smsproxy.aio.loop import loop_factory
 from smsproxy.auth.base import TokenIssueError
 from smsproxy.auth.issue import issue_token
 from smsproxy.cli.failures import failed, one_line_errors
+from smsproxy.cli.options import NO_TLS_OPTIONS, TlsOptions
+from smsproxy.cli.tls import client_tls
 from smsproxy.client import ClientError, ClientOptions, SmsClient
 from smsproxy.domain.endpoint import Endpoint
 from smsproxy.settings import AppSettings, Settings
@@ -47,15 +49,17 @@ def client_for(
     app: AppSettings,
     address: str | None = None,
     options: ClientOptions | None = None,
+    tls: TlsOptions = NO_TLS_OPTIONS,
 ) -> SmsClient:
-    """Calls as `app`. Raises CommandError for an address that is none."""
+    """Calls as `app`. Raises CommandError for an address that is none and for TLS files that do not do."""
     target = address or dial_address(settings.server.address)
+    context = client_tls(settings.server.tls_cert_file, tls)
 
     def token() -> str:
         return issue_token(app, app_id, TOKEN_TTL_S, time.time())
 
     try:
-        return SmsClient(target, token, app_id, options=options)
+        return SmsClient(target, token, app_id, options=options, tls=context)
     except ValueError as error:
         raise failed(f"--address: {error}") from None
 

@@ -11,12 +11,14 @@ import click
 from smsproxy.cli.daemon import client_for, run_async
 from smsproxy.cli.failures import EXIT_CODES, SAID_NO
 from smsproxy.cli.options import (
+    TlsOptions,
     address_option,
     app_of,
     app_option,
     config_option,
     json_option,
     settings_of,
+    tls_options,
 )
 from smsproxy.cli.output import emit, show_status, warn
 from smsproxy.client import MessageInfo, NotFoundError, SmsClient
@@ -29,6 +31,7 @@ from smsproxy.client import MessageInfo, NotFoundError, SmsClient
 @click.option("--esme", type=click.IntRange(min=1), required=True, metavar="ID",
               help="The link of the answer, or a pool that holds it.")  # fmt: skip
 @address_option
+@tls_options
 @json_option
 @click.pass_context
 def info(
@@ -38,6 +41,7 @@ def info(
     app_id: int | None,
     esme: int,
     address: str | None,
+    tls: TlsOptions,
     as_json: bool,
 ) -> None:
     """Tell what became of a message.
@@ -45,7 +49,7 @@ def info(
     A message of another app, of another link, and one that never was all read "message not found".
     """
     settings = settings_of(config)
-    client = client_for(settings, *app_of(settings, app_id), address)
+    client = client_for(settings, *app_of(settings, app_id), address, tls=tls)
     found = run_async(_ask(client, message_id, esme))
     if isinstance(found, NotFoundError):
         if as_json:

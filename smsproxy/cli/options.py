@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -38,6 +42,49 @@ app_option = click.option(
 address_option = click.option(
     "--address", metavar="HOST:PORT", help="Where the daemon is; else where the configuration listens."
 )
+
+
+_tls_file = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """Files for a call over TLS; None where the configuration says enough."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+NO_TLS_OPTIONS = TlsOptions()
+
+
+def tls_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the three --tls-* options, as one argument `tls`."""
+
+    @functools.wraps(command)
+    def with_tls(
+        *arguments: Any, tls_ca: Path | None, tls_cert: Path | None, tls_key: Path | None, **options: Any
+    ) -> None:
+        command(*arguments, tls=TlsOptions(tls_ca, tls_cert, tls_key), **options)
+
+    for option in (
+        click.option(
+            "--tls-key-file", "tls_key", type=_tls_file, metavar="FILE",
+            help="Key of --tls-cert-file; not needed when it is in the same file.",
+        ),
+        click.option(
+            "--tls-cert-file", "tls_cert", type=_tls_file, metavar="FILE",
+            help="Certificate to show to a daemon that asks for one.",
+        ),
+        click.option(
+            "--tls-ca-file", "tls_ca", type=_tls_file, metavar="FILE",
+            help="Use TLS and trust this CA for the name that is dialled; else the certificate of the "
+            "configuration's server.tls_cert_file, and no other, is trusted.",
+        ),
+    ):  # fmt: skip
+        option(with_tls)
+    return with_tls
 
 
 def settings_of(config: Path | None) -> Settings:

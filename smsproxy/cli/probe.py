@@ -8,7 +8,16 @@ import click
 
 from smsproxy.cli.daemon import client_for, run_async
 from smsproxy.cli.failures import SAID_NO, failed
-from smsproxy.cli.options import address_option, app_of, app_option, config_option, json_option, settings_of
+from smsproxy.cli.options import (
+    TlsOptions,
+    address_option,
+    app_of,
+    app_option,
+    config_option,
+    json_option,
+    settings_of,
+    tls_options,
+)
 from smsproxy.cli.output import emit, show_status
 from smsproxy.client import ClientOptions, EsmeState, SmsClient
 from smsproxy.settings import AppSettings, Settings
@@ -19,6 +28,7 @@ from smsproxy.settings import AppSettings, Settings
 @click.option("--esme", type=click.IntRange(min=1), required=True, metavar="ID", help="Link or pool.")
 @app_option
 @address_option
+@tls_options
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0.05, 600), default=5.0, show_default=True,
               metavar="S", help="Longest wait for the daemon, in seconds.")  # fmt: skip
 @json_option
@@ -29,6 +39,7 @@ def probe(
     esme: int,
     app_id: int | None,
     address: str | None,
+    tls: TlsOptions,
     timeout_s: float,
     as_json: bool,
 ) -> None:
@@ -39,7 +50,7 @@ def probe(
     settings = settings_of(config)
     number, app = _prober(settings, esme) if app_id is None else app_of(settings, app_id)
     options = ClientOptions(timeout_s=timeout_s, connect_timeout_s=timeout_s)
-    state = run_async(_ask(client_for(settings, number, app, address, options), esme))
+    state = run_async(_ask(client_for(settings, number, app, address, options, tls), esme))
     word = "bound" if state.persist else "not bound"
     if as_json:
         emit({"esme": esme, "bound": state.persist, "system_id": state.system_id})

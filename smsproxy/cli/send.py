@@ -13,7 +13,16 @@ from smsproxy.cli.campaign_file import CampaignFile, Defaults
 from smsproxy.cli.daemon import client_for, run_async
 from smsproxy.cli.failures import EXIT_CODES, OK, SAID_NO
 from smsproxy.cli.info import show_info
-from smsproxy.cli.options import address_option, app_of, app_option, config_option, json_option, settings_of
+from smsproxy.cli.options import (
+    TlsOptions,
+    address_option,
+    app_of,
+    app_option,
+    config_option,
+    json_option,
+    settings_of,
+    tls_options,
+)
 from smsproxy.cli.output import emit, show_status, warn
 from smsproxy.cli.send_file import send_file
 from smsproxy.client import MessageInfo, Sms, SmsAnswer, SmsClient
@@ -44,6 +53,7 @@ _OTHER_FIELDS_BYTES = 512
     help="A campaign: columns to, text, from, esme, strategy; options fill in what it leaves out.",
 )  # fmt: skip
 @address_option
+@tls_options
 @json_option
 @click.pass_context
 def send(
@@ -60,6 +70,7 @@ def send(
     wait_s: float | None,
     file: Path | None,
     address: str | None,
+    tls: TlsOptions,
     as_json: bool,
 ) -> None:
     """Send one message, or a campaign from a CSV file.
@@ -77,7 +88,7 @@ def send(
         _refuse([name for name, value in needed.items() if value is None], "is missing (or --file)")
     settings = settings_of(config)
     number, app = app_of(settings, app_id)
-    client = client_for(settings, number, app, address)
+    client = client_for(settings, number, app, address, tls=tls)
     if file is not None:
         defaults = Defaults(esme or 0, saddr or "", text or "", strategy, task_id)
         max_text_bytes = settings.server.max_message_bytes - _OTHER_FIELDS_BYTES

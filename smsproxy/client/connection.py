@@ -10,6 +10,7 @@ import asyncio
 import random
 import ssl
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -170,5 +171,6 @@ def _channel(where: Endpoint, tls: ssl.SSLContext | None) -> Channel:
         http2_stream_window_size=STREAM_WINDOW_BYTES, http2_connection_window_size=CONNECTION_WINDOW_BYTES
     )
     if where.unix_path:
+        config = replace(config, ssl_target_name_override="localhost")  # a path is no name to check
         return Channel(path=where.unix_path, ssl=tls, config=config)
     return Channel(where.host, where.port, ssl=tls, config=config)

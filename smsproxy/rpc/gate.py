@@ -41,6 +41,7 @@ class Gate(asyncio.BufferedProtocol):
         self._header = bytearray(PREFIX_BYTES)
         self._got = 0
         self._prefix = b""
+        self._direct = False
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self.handshake: asyncio.Task[None] | None = None
@@ -57,17 +58,21 @@ class Gate(asyncio.BufferedProtocol):
             self._timer = asyncio.get_running_loop().call_later(first_byte_s, self._end, "silent")
         else:
             self._transport.pause_reading()
+            self._direct = True
             self._next_step()
 
     # -- the PROXY header ------------------------------------------------------------------------------------
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """The rest of the prefix or of the header, and nothing beyond it."""
+        """The rest of the prefix or of the header, and nothing beyond it (or see `_feed`)."""
         return memoryview(self._header)[self._got :]
 
     def buffer_updated(self, count: int) -> None:
         self._got += count
-        if self._got < len(self._header) or self._transport is None:
+        if self._transport is None or (self._got < len(self._header) and not self._direct):
+            return
+        if self._direct:
+            self._transport.pause_reading()
             return
         header = bytes(self._header)
         try:
@@ -103,10 +108,22 @@ class Gate(asyncio.BufferedProtocol):
         protocol.come_in(transport, self.address)
         transport.resume_reading()
 
+    def _feed(self, transport: asyncio.Transport) -> None:
+        """uvloop begins to read after `connection_made`, paused or not: the peer's first octets may be here.
+
+        Called between the two steps of `start_tls`: its protocol is in place and keeps what it is given until
+        the handshake begins. asyncio's own loop reads nothing before.
+        """
+        early, tls = self._header[: self._got], cast(asyncio.BufferedProtocol, transport.get_protocol())
+        memoryview(tls.get_buffer(len(early)))[: len(early)] = early
+        tls.buffer_updated(len(early))
+
     async def _shake_hands(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
-        hold = _Hold()
+        hold, loop = _Hold(), asyncio.get_running_loop()
+        if self._direct and self._got:
+            loop.call_soon(self._feed, transport)
         try:
-            secure = await asyncio.get_running_loop().start_tls(
+            secure = await loop.start_tls(
                 transport,
                 hold,
                 tls,
@@ -148,14 +165,14 @@ class Gate(asyncio.BufferedProtocol):
     # -- the end ---------------------------------------------------------------------------------------------
 
     def cut(self) -> None:
-        """The server stops: nobody is let in any more."""
+        """Let nobody in: the server stops, or the peer has left."""
         if self.handshake is not None:
             self.handshake.cancel()
         self._end()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Before TLS began; after that the handshake tells."""
-        self._end()
+        self.cut()
 
     def _end(self, cause: str = "") -> None:
         if self._timer is not None:

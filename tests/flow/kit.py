@@ -259,12 +259,21 @@ class Client:
     """The five RPCs through grpcio."""
 
     def __init__(
-        self, target: str, *, app_id: int = 1, bearer: str | None = None, retries: bool = False
+        self,
+        target: str,
+        *,
+        app_id: int = 1,
+        bearer: str | None = None,
+        retries: bool = False,
+        tls: grpc.ChannelCredentials | None = None,
     ) -> None:
         """`retries`: as grpcio has them by default, for callers that outlive a daemon."""
         # A pool of its own is a connection of its own; grpcio would share one among equal channels.
         options = [("grpc.enable_retries", int(retries)), ("grpc.use_local_subchannel_pool", 1)]
-        self.channel = grpc.insecure_channel(target, options=options)
+        if tls is None:
+            self.channel = grpc.insecure_channel(target, options=options)
+        else:
+            self.channel = grpc.secure_channel(target, tls, options=options)
         self.metadata = [("authorization", f"Bearer {bearer or token(app_id)}"), ("app_id", str(app_id))]
 
     def __enter__(self) -> Client:
