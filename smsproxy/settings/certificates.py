@@ -28,7 +28,7 @@ def check_tls(cert: str, key: str, client_ca: str, at: KeyPath, report: Report) 
             report.fault((*at, "tls_key_file"), "a key needs tls_cert_file as well")
         return
     chain = _certificates(cert, (*at, "tls_cert_file"), report)
-    private = _private_key(key or cert, (*at, "tls_key_file"), report)
+    private = _private_key(key or cert, (*at, "tls_key_file"), report) if chain or key else None
     if chain and private is not None and _spki(chain[0].public_key()) != _spki(private.public_key()):
         report.fault((*at, "tls_key_file"), f"is not the key of the certificate in {cert}")
     if client_ca:
