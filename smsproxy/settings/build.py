@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from annotated_types import Ge, Le
@@ -131,8 +131,14 @@ def explain(model: type[Section], detail: ErrorDetails) -> str:
 def _unknown(model: type[Section], detail: ErrorDetails) -> str:
     if len(detail["loc"]) > 1:
         return "unknown key"
-    known = [name for name in model.model_fields if name not in model.FILE_ONLY]
-    close = difflib.get_close_matches(str(detail["loc"][0]), known, n=1)
+    return unknown_key(
+        str(detail["loc"][0]), [name for name in model.model_fields if name not in model.FILE_ONLY]
+    )
+
+
+def unknown_key(name: str, known: Sequence[str]) -> str:
+    """What to say of it, with the nearest one that there is."""
+    close = difflib.get_close_matches(name, known, n=1)
     return f"unknown key (did you mean {close[0]}?)" if close else "unknown key"
 
 

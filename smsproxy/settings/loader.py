@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from smsproxy.settings.apps import AppSettings, check_app
-from smsproxy.settings.build import as_table, build
+from smsproxy.settings.build import as_table, build, unknown_key
 from smsproxy.settings.checks import (
     check_accounts,
     check_anything_to_do,
@@ -100,7 +100,7 @@ class _Loader:
 
     def settings(self) -> Settings:
         for key in self._tables.keys() - set(_SECTIONS):
-            self._report.fault((key,), "unknown key")
+            self._report.fault((key,), unknown_key(key, _SECTIONS))
         settings = Settings(
             server=self._section(ServerSettings, "server"),
             http=self._section(HttpSettings, "http"),

@@ -6,6 +6,7 @@ strategies) may be spread over several. Who calls: `loader`. Nothing here knows 
 
 from __future__ import annotations
 
+import codecs
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -48,7 +49,8 @@ def _read_into(sources: Sources, file: Path, parents: tuple[Path, ...]) -> None:
     try:
         table = _read_toml(file)
     except _UnreadableError as error:
-        sources.faults.append(Fault(str(file), error.place, error.message))
+        named_by = "" if error.place else _named_by(parents)
+        sources.faults.append(Fault(str(file), error.place, error.message + named_by))
         return
     include = table.pop("include", [])
     _join(sources, (), sources.tables, table, file)
@@ -76,6 +78,10 @@ def _include(sources: Sources, includer: Path, name: str, parents: tuple[Path, .
         _read_into(sources, file, parents)
 
 
+def _named_by(includer: tuple[Path, ...]) -> str:
+    return f" (named by include in {includer[-1]})" if includer else ""
+
+
 class _UnreadableError(Exception):
     def __init__(self, place: str, message: str) -> None:
         super().__init__(message)
@@ -97,6 +103,8 @@ def _read_toml(file: Path) -> Table:
 
 
 def _parse_toml(octets: bytes) -> Table:
+    if octets.startswith(codecs.BOM_UTF8):
+        raise _UnreadableError("line 1", "begins with a byte order mark: save it as UTF-8 without one")
     try:
         return tomllib.loads(octets.decode())
     except UnicodeDecodeError as error:

@@ -273,9 +273,14 @@ def test_a_fault_names_the_included_file_it_is_in(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_does_not_hide_other_faults_nor_make_new_ones(tmp_path: Path) -> None:
     text = 'include = ["links.toml"]\n[server]\ndrain_s = -1\n[pools.9]\nmembers = [{ link = 100 }]\n'
     assert faults_of(write(tmp_path, text)) == [
-        f"{tmp_path / 'links.toml'}: no such file",
+        f"{tmp_path / 'links.toml'}: no such file (named by include in {tmp_path / 'smsproxy.toml'})",
         "server.drain_s: must be 0 to 600, got -1",
     ]
+
+
+def test_a_byte_order_mark_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, "\ufeff[limits]\n")
+    assert faults_of(path) == ["line 1: begins with a byte order mark: save it as UTF-8 without one"]
 
 
 def test_policy_values_in_two_files_are_a_fault(tmp_path: Path) -> None:
