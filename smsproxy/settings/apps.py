@@ -116,7 +116,7 @@ def _check_secrets(app: AppSettings, at: KeyPath, report: Report) -> None:
     told = all(report.clean((*at, key)) for key in ("secret", "secret_file", "public_key_file", "public_key"))
     if not app.secret and told:
         report.fault((*at, "secret_file"), "the app has no secret: give secret_file (or public_key_file)")
-    if app.algorithm != "HS256":
+    if app.algorithm != "HS256" and report.clean((*at, "public_key_file")):
         report.fault((*at, "algorithm"), f"{app.algorithm} needs public_key_file; a secret is for HS256")
     _check_secret(app.secret, (*at, "secret_file" if app.secret_file else "secret"), report)
     previous = "previous_secret_file" if app.previous_secret_file else "previous_secret"
