@@ -212,4 +212,5 @@ class Remote:
 def _reason(error: Exception, timeout_s: float) -> str:
     if isinstance(error, TimeoutError) and not str(error):
         return f"no answer within {timeout_s * 1000:.0f} ms"
-    return f"{error or type(error).__name__}"[:_REASON_SHOWN]
+    text = str(error).partition(" : <redis.")[0]  # of a sentinel's: it goes on with the client's objects
+    return (text or type(error).__name__)[:_REASON_SHOWN]

@@ -34,6 +34,7 @@ _WORDS = {
     -15: "no node answers",
     -10: "no node answers",
     -9: "TLS failed",
+    -1: "the client could not connect or ask",
     3: "the record was changed meanwhile",
     4: "the server refused a parameter",
     8: "the namespace is full",

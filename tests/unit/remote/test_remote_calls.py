@@ -145,6 +145,11 @@ async def test_tls_trusts_the_authority_that_the_url_names_and_nobody_else(
             assert not remote.available
 
 
+async def test_sentinels_that_are_not_there_are_told_without_the_clients_objects() -> None:
+    async with a_remote("redis+sentinel://127.0.0.1:1/sms") as remote:
+        assert "<redis" not in await _fails_within(remote, 1)
+
+
 async def test_a_password_is_sent_and_a_wrong_one_means_away() -> None:
     with redis_server() as redis:
         redis.command("CONFIG", "SET", "requirepass", "hush")

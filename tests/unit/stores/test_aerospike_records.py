@@ -94,6 +94,7 @@ def test_a_code_says_what_became_of_a_write(code: int, in_doubt: bool, answer: A
 
 def test_codes_without_words_are_told_by_number() -> None:
     assert in_words(13) == "the record is too big (code 13)"
+    assert in_words(-1) == "the client could not connect or ask (code -1)"
     assert in_words(4711) == "the server refused (code 4711)"
     assert in_words(None) == "the server refused (code None)"
 
