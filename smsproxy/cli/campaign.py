@@ -23,6 +23,8 @@ TRIES = {"rate_limited": 30, "unavailable": 5}
 """How often a row is fed at most when this is the answer. The pace finds a rate within a few rounds; a link
 that is down for longer than its tries with `UNAVAILABLE_PAUSE_S` between them is for the next run."""
 UNAVAILABLE_PAUSE_S = 1.0
+MAX_REASONS = 1000
+"""Reasons of refusals that are counted apart."""
 FLUSH_EVERY = 200
 """Accepted rows between two flushes of the state file; those after the last one would be asked again."""
 
@@ -39,8 +41,8 @@ class Tally:
     """Of the accepted, those the daemon had from an earlier run."""
     refused: Counter[str] = field(default_factory=Counter)
     """By status."""
-    errors: dict[str, str] = field(default_factory=dict)
-    """The first error text of each status."""
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By status and error text; past `MAX_REASONS` of them a new text counts as none."""
 
     @property
     def done(self) -> int:
@@ -52,7 +54,9 @@ class Tally:
             self.repeated += answer.repeated
         else:
             self.refused[answer.status] += 1
-            self.errors.setdefault(answer.status, answer.error)
+            reason = (answer.status, answer.error)
+            known = reason in self.reasons or len(self.reasons) < MAX_REASONS
+            self.reasons[reason if known else (answer.status, "")] += 1
 
 
 @dataclass(slots=True)

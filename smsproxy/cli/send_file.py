@@ -24,6 +24,7 @@ from smsproxy.client import SmsAnswer, SmsClient
 
 SHOWN_FAULTS = 20
 """Faults of a file are mostly of one kind; the rest is a number."""
+SHOWN_REASONS = 20
 REFRESH_S = 0.2
 
 
@@ -137,7 +138,11 @@ def _sum_up(tally: Tally, path: Path, seconds: float, *, as_json: bool) -> None:
     click.echo(f"  accepted     {tally.accepted}{known}")
     if tally.already:
         click.echo(f"  passed over  {tally.already}, accepted by an earlier run")
-    for status, count in tally.refused.most_common():
-        click.echo(f"  {status:<12} {count}  {tally.errors[status]}".rstrip())
+    reasons = tally.reasons.most_common()
+    for (status, error), count in reasons[:SHOWN_REASONS]:
+        click.echo(f"  {status:<12} {count}  {error}".rstrip())
+    others = sum(count for _, count in reasons[SHOWN_REASONS:])
+    if others:
+        click.echo(f"  refused      {others}  for other reasons; --json tells each row's")
     if tally.done < tally.rows:
         click.echo(f"  not ended    {tally.rows - tally.done}, the same command again goes on with them")

@@ -64,6 +64,42 @@ def test_a_second_run_sends_only_what_was_not_accepted(
     assert f"  passed over  {ROWS - 1}, accepted by an earlier run" in again.stdout.splitlines()
 
 
+def test_refusals_are_summed_up_by_status_and_reason(
+    invoke: Invoke, config: Path, daemon: FakeDaemon, csv_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasons = {"text 7": "too long", "text 8": "no number", "text 9": "too long", "text 10": "no text"}
+    daemon.answering = lambda request: (
+        refused(request, "invalid", reasons[request.message])
+        if request.message in reasons
+        else accepted(request)
+    )
+    told = invoke(*arguments(config, csv_file)).stdout.splitlines()
+    assert told[2:] == [
+        "  invalid      2  too long",
+        "  invalid      1  no number",
+        "  invalid      1  no text",
+    ]
+    monkeypatch.setattr(send_file, "SHOWN_REASONS", 1)
+    told = invoke(*arguments(config, csv_file)).stdout.splitlines()
+    assert told[3:] == [
+        "  invalid      2  too long",
+        "  refused      2  for other reasons; --json tells each row's",
+    ]
+
+
+def test_reasons_beyond_the_bound_are_counted_by_status(
+    invoke: Invoke, config: Path, daemon: FakeDaemon, csv_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "MAX_REASONS", 2)
+    daemon.answering = lambda request: refused(request, "invalid", f"because of {request.message}")
+    told = invoke(*arguments(config, csv_file)).stdout.splitlines()
+    assert told[2:] == [
+        f"  invalid      {ROWS - 2}",
+        "  invalid      1  because of text 0",
+        "  invalid      1  because of text 1",
+    ]
+
+
 def test_a_third_run_has_nothing_to_do_and_needs_no_daemon(
     invoke: Invoke, config: Path, daemon: FakeDaemon, csv_file: Path
 ) -> None:
