@@ -70,4 +70,11 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
         one_line_errors((ClientError, TokenIssueError)),
         asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
+        runner.get_loop().set_exception_handler(_tell)
         return runner.run(work)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a transport meets (a port that speaks no gRPC, say) is told in one line by the call it ends."""
+    if "transport" not in context:
+        loop.default_exception_handler(context)

@@ -11,7 +11,7 @@ import click
 
 from smsproxy.cli.campaign_file import CampaignFile, Defaults
 from smsproxy.cli.daemon import client_for, run_async
-from smsproxy.cli.failures import EXIT_CODES, OK, SAID_NO
+from smsproxy.cli.failures import EXIT_CODES, OK, SAID_NO, failed
 from smsproxy.cli.info import show_info
 from smsproxy.cli.options import (
     TlsOptions,
@@ -89,10 +89,12 @@ def send(
     settings = settings_of(config)
     number, app = app_of(settings, app_id)
     client = client_for(settings, number, app, address, tls=tls)
+    max_text_bytes = settings.server.max_message_bytes - _OTHER_FIELDS_BYTES
     if file is not None:
         defaults = Defaults(esme or 0, saddr or "", text or "", strategy, task_id)
-        max_text_bytes = settings.server.max_message_bytes - _OTHER_FIELDS_BYTES
         ctx.exit(send_file(client, number, CampaignFile(file, defaults, max_text_bytes), as_json=as_json))
+    if len((text or "").encode()) > max_text_bytes:
+        raise failed(f"--text: has more than {max_text_bytes} octets")
     sms = Sms(esme or 0, saddr or "", daddr or "", text or "", strategy, transaction_id or "", task_id)
     ctx.exit(run_async(_send_one(client, sms, wait_s, as_json=as_json)))
 

@@ -7,8 +7,10 @@ import json
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -241,6 +243,32 @@ def test_a_daemon_that_is_not_there_is_one_line_and_exit_code_2(invoke: Invoke, 
     done = invoke("send", "--config", write_config(tmp_path, port), *ONE)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == f"smsproxy: 127.0.0.1:{port}: connection refused\n"
+
+
+def test_a_port_that_speaks_no_grpc_is_one_line_and_exit_code_2(
+    invoke: Invoke, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Nack(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1000)
+            self.request.sendall(bytes.fromhex("00000010800000000000000300000000"))  # an SMSC's generic_nack
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Nack) as server:
+        threading.Thread(target=server.serve_forever).start()
+        port = server.server_address[1]
+        done = invoke("send", "--config", write_config(tmp_path, port), *ONE)
+        server.shutdown()
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"smsproxy: 127.0.0.1:{port}: the connection broke")
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+def test_a_text_that_no_request_can_hold_is_one_line_and_exit_code_2(
+    invoke: Invoke, config: Path, daemon: FakeDaemon
+) -> None:
+    done = invoke("send", "--config", config, *ONE, "--text", "y" * 65025)
+    assert (done.exit_code, done.stderr) == (2, "smsproxy: --text: has more than 65024 octets\n")
+    assert daemon.received == []
 
 
 def test_a_token_the_daemon_does_not_take_is_one_line_and_exit_code_2(
