@@ -156,7 +156,11 @@ def test_a_second_sigterm_ends_a_drain_that_waits_for_a_silent_smsc(tmp_path: Pa
 
 def test_the_python_examples_of_the_readme_run_as_they_stand(tmp_path: Path, smsc: Smsc) -> None:
     protoc = [sys.executable, "-m", "grpc_tools.protoc", "-Iprotos", f"--python_out={tmp_path}"]
-    subprocess.run([*protoc, f"--grpc_python_out={tmp_path}", "sms/v1/sms.proto"], cwd=ROOT, check=True)
+    subprocess.run(
+        [*protoc, f"--grpc_python_out={tmp_path}", "sms/v1/sms.proto", "policy/v1/policy.proto"],
+        cwd=ROOT,
+        check=True,
+    )
     examples = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     config = Config(tmp_path, smsc.port).write()
     with running(Daemon(config)) as daemon:
@@ -171,3 +175,4 @@ def test_the_python_examples_of_the_readme_run_as_they_stand(tmp_path: Path, sms
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("submitted") == 4
+    assert done.stdout.endswith("['ok', 'ok', 'invalid']\n")
