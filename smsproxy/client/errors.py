@@ -114,4 +114,6 @@ def _words(error: OSError) -> str:
     """`asyncio` puts every address it tried into one long text; the cause is the same in each."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
+    if "WRONG_VERSION_NUMBER" in str(error):
+        return "speaks no TLS"
     return " ".join((error.strerror or str(error) or type(error).__name__).split())

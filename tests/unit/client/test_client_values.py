@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 from client_kit import an_sms
 from grpclib.const import Status
@@ -90,3 +92,8 @@ def test_the_wire_form_is_what_generated_code_reads(
     assert (read.esme, read.task_id, read.saddr) == (esme, task_id, saddr)
     assert (read.message, read.strategy) == (text, strategy)
     assert (read.ston, read.snpi, read.dton, read.dnpi) == (ston, None, dton, None)
+
+
+def test_a_port_without_tls_is_told_in_words() -> None:
+    error = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)")
+    assert str(client_error(error, "127.0.0.1:44044")) == "127.0.0.1:44044: speaks no TLS"
