@@ -21,7 +21,7 @@ from smsproxy.obs.log import Log
 from smsproxy.pipeline.attempts import Attempts
 from smsproxy.pipeline.ends import refusal
 from smsproxy.pipeline.job import Job
-from smsproxy.policy.base import PolicyEngine, PolicyRequest, Verdict
+from smsproxy.policy.base import PolicyEngine, PolicyRequest, PolicyUnavailableError, Verdict
 
 LATE_MAX = 100_000
 """Reservations that wait for the engine to come back; then the oldest stays counted."""
@@ -71,6 +71,7 @@ class ContactStage:
         """Give back what these hold, if anything, as soon as can be. Nobody waits for it."""
         for request in requests:
             self._keep(request)
+            self.delayed += 1
         if self._late and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(RETRY_S, self._late_are_due)
 
@@ -115,22 +116,38 @@ class ContactStage:
         self.hand_back(self._engine.take_doubtful())
 
     async def _release(self, jobs: list[Job], late: list[PolicyRequest]) -> bool:
-        """Whether the engine has given them back; if not, they are kept for later."""
+        """Whether the engine has given any of them back. What it has not is kept for later, behind what waits
+        already: one that an engine will never take back must not stand before the others."""
         fresh = [job.reservation for job in jobs if job.reservation is not None]
-        done = await self._releases.done(self._engine.release([*late, *fresh]))
-        if done:
-            for request in late:
-                self._late.pop(request.message_id, None)
-        else:
-            for request in fresh:
+        asked = [*late, *fresh]
+        left = await self._not_given_back(asked)
+        for request in late:
+            self._late.pop(request.message_id, None)
+        for request in asked:
+            if request.message_id in left:
                 self._keep(request)
+        self.delayed += len(left.intersection(one.message_id for one in fresh))
         for job in jobs:
             job.reservation = None
             self._released(job)
-        return done
+        return len(left) < len(asked)
+
+    async def _not_given_back(self, asked: list[PolicyRequest]) -> set[bytes]:
+        """The message_ids that are still to be given back."""
+        left = {request.message_id for request in asked}
+
+        async def release() -> None:
+            try:
+                await self._engine.release(asked)
+            except PolicyUnavailableError as error:
+                left.difference_update(error.given_back)
+                raise
+            left.clear()
+
+        await self._releases.done(release())
+        return left
 
     def _keep(self, request: PolicyRequest) -> None:
-        self.delayed += 1
         self._late[request.message_id] = request
         if len(self._late) > LATE_MAX:
             del self._late[next(iter(self._late))]

@@ -7,7 +7,7 @@ Numbers are personal data: keys hold them and expire, nothing here logs them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
@@ -18,7 +18,12 @@ R = TypeVar("R")
 
 
 class PolicyUnavailableError(ProductError):
-    """The policy's state cannot be reached now. Ours, safe to retry: nothing was changed."""
+    """The policy's state cannot be reached now. Ours, safe to retry."""
+
+    def __init__(self, text: str, given_back: Collection[bytes] = ()) -> None:
+        """`given_back`: message_ids of a release that need not be asked for again."""
+        super().__init__(text)
+        self.given_back = given_back
 
 
 class Verdict(StrEnum):
@@ -76,7 +81,7 @@ class PolicyEngine(Protocol):
     async def release(self, batch: Sequence[PolicyRequest]) -> None:
         """Give back what these message_ids reserved, each once; what they do not hold is left alone.
 
-        Raises PolicyUnavailableError: not all of it was given back, ask again for all.
+        Raises PolicyUnavailableError: not all of it was given back, ask again for all but its `given_back`.
         """
         ...
 

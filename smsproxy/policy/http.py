@@ -42,6 +42,10 @@ class NoAnswerError(Exception):
     """What came back is no answer; the text says why, without a word of what came."""
 
 
+class CallRefusedError(NoAnswerError):
+    """Status 4xx: the service is there, and will not have this very call."""
+
+
 class HttpState:
     """See `PolicyState`. `changed(back, reason)` is told when the service goes away and when it is back."""
 
@@ -92,8 +96,14 @@ class HttpState:
     async def release(self, cases: Sequence[Case], moment: Moment) -> int:
         """See `PolicyState`. All that the service has confirmed count as given back."""
         answers = await self._ask_all("release", cases, read_confirmation)
+        given_back = {
+            case.request.message_id
+            for case, answer in zip(cases, answers, strict=True)
+            if answer is _GIVEN_BACK
+        }
         if not all(answer is _GIVEN_BACK for answer in answers):
-            raise PolicyUnavailableError("the policy service does not answer, not all was given back")
+            text = "the policy service does not confirm, not all was given back"
+            raise PolicyUnavailableError(text, given_back)
         return len(answers)
 
     async def aclose(self) -> None:
@@ -125,10 +135,17 @@ class HttpState:
 
     async def _ask(self, body: bytes, read: ReadAnswer) -> Judgement:
         """One call's judgement. Asked again once when a kept connection was hung up: the service knows the
-        message_id, so hearing it twice counts nothing twice."""
+        message_id, so hearing it twice counts nothing twice. A refused release shuts no gate: it says nothing
+        of the service's health, and may be refused for ever."""
         for last in (False, True):
             try:
                 judgement = read(await self._post(body))
+            except CallRefusedError as error:
+                if read is read_confirmation:
+                    self.calls_failed += 1
+                else:
+                    self._failed(_words(error))
+                break
             except (aiohttp.ClientConnectorError, NoAnswerError) as error:
                 self._failed(_words(error))
                 break
@@ -146,6 +163,8 @@ class HttpState:
 
     async def _post(self, body: bytes) -> bytes:
         async with self._session.post(self._url, data=body, allow_redirects=False) as response:
+            if 400 <= response.status < 500:
+                raise CallRefusedError(f"status {response.status}")
             if response.status != 200:
                 raise NoAnswerError(f"status {response.status}")
             content = bytearray()

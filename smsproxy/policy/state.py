@@ -1,7 +1,7 @@
 """What remembers for the contact policy: the seam between `ContactPolicy` and the engines of [policy].
 
 `ContactPolicy` (engine.py) has the rules, the blacklist, shadow and `on_error`; a `PolicyState` decides and
-counts what needs memory: embedded.py in this process, redis.py shared by instances, http.py elsewhere.
+counts what needs memory: embedded.py in this process, shared.py over instances, http.py elsewhere.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class PolicyState(Protocol):
     async def release(self, cases: Sequence[Case], moment: Moment) -> int:
         """Give back what the message_ids hold; how many held something.
 
-        Raises PolicyUnavailableError: not all of it was given back, ask again for all.
+        Raises PolicyUnavailableError: not all of it was given back, ask again for all but its `given_back`.
         """
         ...
 

@@ -6,12 +6,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from policy_bench import CP1, CP2, a_request, an_id
+from starlette.responses import PlainTextResponse, Response
 
 from smsproxy.aio.wait import settled
 from smsproxy.domain.ids import id_text
+from smsproxy.obs.log import get_log
+from smsproxy.pipeline.contact import ContactStage
 from smsproxy.policy.base import PolicyRequest, PolicyUnavailableError, Verdict
 from smsproxy.policy.blacklist import Blacklist
 from smsproxy.policy.engine import ContactPolicy
@@ -177,3 +181,40 @@ def test_a_gate_shuts_after_failures_in_a_row_and_lets_one_through_at_a_time() -
     assert gate.succeeded()
     assert gate.lets_through(2.1)
     assert repr(gate) == "<Gate open failures_in_a_row=0>"
+
+
+class _Strict(PolicyService):
+    """Will not hear of releasing some."""
+
+    def __init__(self, *strategies: Strategy) -> None:
+        super().__init__(*strategies)
+        self.unheard_of: set[str] = set()
+
+    async def _judged(self, body: dict[str, Any]) -> Response:
+        if body["op"] == "release" and body["message_id"] in self.unheard_of:
+            return PlainTextResponse("", 404)
+        return await super()._judged(body)
+
+
+async def test_releases_that_the_service_refuses_for_ever_stand_in_nobodys_way() -> None:
+    with _Strict(*RULES) as service:
+        bench = Bench(service)
+        stage = ContactStage(
+            bench.policy,
+            get_log("test"),
+            passed=lambda job: None,
+            refused=lambda job, answer: None,
+            released=lambda job: None,
+        )
+        refused = [a_request(n, daddr=f"99890000{n:04}") for n in range(1, 7)]
+        good = [a_request(n, daddr=f"99890000{n:04}") for n in range(100, 140)]
+        service.unheard_of = {id_text(one.message_id) for one in refused}
+        assert await bench.policy.reserve(good) == [OK] * 40
+        stage.hand_back([*refused, *good])
+        assert await settled(lambda: len(stage._late) == 6, timeout_s=10)
+        assert bench.changes == [], "the service is well: nothing is spared"
+        again = [a_request(n + 1000, daddr=f"99890000{n:04}") for n in range(100, 140)]
+        assert await bench.policy.reserve(again) == [OK] * 40
+        service.unheard_of.clear()
+        assert await settled(lambda: stage.idle, timeout_s=5)
+        await bench.policy.aclose()
