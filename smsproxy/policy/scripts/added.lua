@@ -26,6 +26,11 @@ if op == 'add' and redis.call('SISMEMBER', KEYS[1], what) == 0
 end
 local changed = redis.call(op == 'add' and 'SADD' or 'SREM', KEYS[1], what)
 if changed == 1 then
+  -- From the clock, so that a list begun anew never comes by a version that somebody has read before.
+  if redis.call('EXISTS', KEYS[2]) == 0 then
+    local clock = redis.call('TIME')
+    redis.call('SET', KEYS[2], string.format('%d%06d', clock[1], clock[2]))
+  end
   redis.call('INCR', KEYS[2])
 end
 redis.call('EXPIRE', KEYS[1], ARGV[4])

@@ -204,6 +204,15 @@ async def test_a_list_that_is_gone_from_redis_unlists_nobody(redis: RedisServer,
         await numbers.changed()
 
 
+async def test_a_list_begun_anew_after_redis_lost_it_is_read(redis: RedisServer, remote: Remote) -> None:
+    numbers = SharedAdded(remote)
+    await numbers.add("998901234567")
+    assert await numbers.changed() == {"998901234567"}
+    redis.fresh()
+    await numbers.add("998907654321")
+    assert await numbers.changed() == {"998907654321"}
+
+
 async def test_the_shared_list_is_bounded(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("smsproxy.policy.shared_added.ADDED_MAX", 1)
     numbers = SharedAdded(remote)
