@@ -7,6 +7,7 @@ no message will ever have; a call that ends without its answer gives back what i
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ from smsproxy.policy.base import PolicyEngine, PolicyRequest, Verdict
 
 DADDRS_MAX = 10_000
 AT_ONCE_MAX = 4
-"""Screenings under way: each keeps the engine busy for as long as it takes."""
+"""Screenings under way. They take turns: the engine has one piece of all of them at a time."""
 _PIECE = 256
 _RETRY_MS = 1000
 _STRATEGY_SHOWN = 32
@@ -34,6 +35,7 @@ class Screening:
     def __init__(self, engine: PolicyEngine, hand_back: Callable[[Iterable[PolicyRequest]], None]) -> None:
         self._engine = engine
         self._hand_back = hand_back
+        self._turn = asyncio.Lock()
         self.under_way = 0
         self.refused = 0
         """Screenings refused at AT_ONCE_MAX."""
@@ -74,20 +76,26 @@ class Screening:
         counted: list[PolicyRequest] = []
         try:
             for places, requests in self._pieces(audience):
-                if audience.reserve:
-                    counted += requests  # until the verdicts are here each may be
-                    verdicts = await self._engine.reserve(requests)
-                    del counted[-len(requests) :]
-                    counted += [one for one, v in zip(requests, verdicts, strict=True) if v is Verdict.OK]
-                    self._hand_back(self._engine.take_doubtful())
-                else:
-                    verdicts = await self._engine.check(requests)
+                async with self._turn:
+                    if audience.reserve:
+                        verdicts = await self._reserve(requests, counted)
+                    else:
+                        verdicts = await self._engine.check(requests)
                 for place, verdict in zip(places, verdicts, strict=True):
                     words[place] = verdict.value
         except BaseException:  # the caller left, or the deadline passed: nobody learns what was counted
             self._hand_back(counted)
             raise
         return words
+
+    async def _reserve(self, requests: list[PolicyRequest], counted: list[PolicyRequest]) -> list[Verdict]:
+        """The verdicts; what is or may be counted is in `counted`, at any moment."""
+        counted += requests
+        verdicts = await self._engine.reserve(requests)
+        del counted[-len(requests) :]
+        counted += [one for one, verdict in zip(requests, verdicts, strict=True) if verdict is Verdict.OK]
+        self._hand_back(self._engine.take_doubtful())
+        return verdicts
 
     def _pieces(self, audience: Audience) -> Iterator[tuple[list[int], list[PolicyRequest]]]:
         """The places and requests of some numbers at a time, bad ones left out."""

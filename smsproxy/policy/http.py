@@ -57,8 +57,9 @@ class HttpState:
     ) -> None:
         self._url = url
         self._timeout_s = timeout_s
-        # A turn of the pipeline asks and gives back at once: half for each, so that none waits for a place.
-        self.max_batch = max(1, concurrency // 2)
+        # A turn of the pipeline asks and gives back, and an audience may be screened beside it: a third for
+        # each, so that none waits for a place.
+        self.max_batch = max(1, concurrency // 3)
         self._places = asyncio.Semaphore(concurrency)
         self._gate = Gate()
         self._changed = changed

@@ -124,3 +124,23 @@ async def test_screenings_at_once_are_bounded_and_one_too_many_is_told_when_to_c
     await asyncio.gather(*busy)
     assert (await screen(CALLER, an_audience(()))) == []
     assert bench.pipeline.counters["screenings_refused"] == 1
+
+
+@in_fake_time
+async def test_screenings_take_turns_so_that_messages_find_the_engine_with_one_of_them_at_most() -> None:
+    bench = Bench()
+    under_way = most = 0
+
+    async def busy(_call: str) -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.05)
+        under_way -= 1
+
+    bench.policy.hook = busy
+    bench.policy.max_batch = 2
+    screen = bench.pipeline.screening.screen
+    found = await asyncio.gather(*(screen(CALLER, an_audience(reserve=True)) for _ in range(AT_ONCE_MAX)))
+    assert [words.count("ok") for words in found] == [3] * AT_ONCE_MAX
+    assert most == 1
