@@ -157,6 +157,7 @@ _PIPELINE_COUNTERS: Mapping[str, str] = {
     "policy_releases_lost": "Counts of the contact policy that were never given back.",
     "screened_numbers": "Numbers the contact policy was asked about before there was a message.",
     "screenings_refused": "Screenings refused because too many were under way.",
+    "lookups_refused": "Look-ups of single records refused because too many waited.",
     "inbound_taken": "Messages from handsets that the sink took.",
     "inbound_incomplete": "Messages from handsets given out as far as they came: their time was over.",
     "inbound_overflowed": "Messages from handsets given out incomplete because too much waited.",

@@ -94,7 +94,7 @@ class Core:
         key = parse_id(message_id)
         if key is None:
             return None
-        (record,) = await self._store.find([key])
+        record = await self._pipeline.lookups.find(key)
         if record is None or record.app_id != caller.app_id:
             return None
         if record.link_id != route_id and all(

@@ -26,6 +26,7 @@ from smsproxy.pipeline.ends import answer_of, keeps_reservation, refusal
 from smsproxy.pipeline.inbound import Inbox, LogSink
 from smsproxy.pipeline.job import CHECKING, ENDED, FOLLOWING, SUBMITTING, WAITING, WITHDRAWN, Job
 from smsproxy.pipeline.limiting import LimitStage
+from smsproxy.pipeline.lookups import LookUps
 from smsproxy.pipeline.ports import InboundSink, Lane
 from smsproxy.pipeline.receiver import Receiver
 from smsproxy.pipeline.recorder import Recorder
@@ -67,6 +68,7 @@ class Pipeline:
         self._contact = ContactStage(
             policy, log, passed=self._route, refused=self._finish, released=self._released
         )
+        self.lookups = LookUps(store)
         self.screening = Screening(policy, self._contact.hand_back)
         self._recorder = Recorder(store, log, self)
         self._routing = RouteStage(
@@ -107,6 +109,7 @@ class Pipeline:
             "policy_releases_lost": self._contact.lost,
             "screened_numbers": self.screening.numbers,
             "screenings_refused": self.screening.refused,
+            "lookups_refused": self.lookups.refused,
             "receipts_sent_back": self._receiver.sent_back,
             **self._inbox.counters,
         }

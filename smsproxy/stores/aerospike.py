@@ -31,9 +31,9 @@ from smsproxy.stores.aerospike_records import Life
 from smsproxy.stores.aerospike_results import Results
 from smsproxy.stores.base import Intent, SegmentResult, new_counters
 
-THREADS = 6
-"""One for each call that the pipeline has under way at once: intents, results, receipts, look-ups,
-withdrawals, housekeeping."""
+THREADS = 7
+"""One for each call that the pipeline has under way at once: intents, results, receipts, look-ups of repeats
+and of SmsInfo, withdrawals, housekeeping."""
 _OPENING_S = 2.0
 """How long `open` marks what earlier lives left before traffic begins; the rest follows beside it."""
 _AGAIN_S = 1.0
