@@ -17,7 +17,7 @@ POLL_S = 0.5
 """How often a daemon looks: a change is in force within a second."""
 
 _NUMBER = b"b"
-_VERSION = b"v-blacklist"
+_STATE = b"v-blacklist"
 _FOR_EVER = 1e12
 
 
@@ -57,7 +57,7 @@ class AddedInStore:
 
 def read_newer(transaction: Transaction, seen: int) -> tuple[int, frozenset[str]] | None:
     """(version, all numbers), or None when the version is `seen`."""
-    version = _version(transaction)
+    version, _ = _state(transaction)
     if version == seen:
         return None
     return version, frozenset(key[1:].decode() for key in transaction.keys(_NUMBER))
@@ -72,10 +72,10 @@ def add(transaction: Transaction, number: str) -> bool:
     """False: it was there already. Raises AddedFullError."""
     if holds(transaction, number):
         return False
-    if len(transaction.keys(_NUMBER)) >= ADDED_MAX:
+    if _state(transaction)[1] >= ADDED_MAX:  # not counted here: a daemon's messages wait while we write
         raise AddedFullError
     transaction.put(_NUMBER + number.encode(), b"", _FOR_EVER)
-    _step(transaction)
+    _step(transaction, 1)
     return True
 
 
@@ -84,13 +84,16 @@ def remove(transaction: Transaction, number: str) -> bool:
     if not holds(transaction, number):
         return False
     transaction.delete(_NUMBER + number.encode())
-    _step(transaction)
+    _step(transaction, -1)
     return True
 
 
-def _version(transaction: Transaction) -> int:
-    return int.from_bytes(transaction.get(_VERSION) or b"")
+def _state(transaction: Transaction) -> tuple[int, int]:
+    """The version, and how many numbers there are."""
+    value = transaction.get(_STATE) or b""
+    return int.from_bytes(value[:8]), int.from_bytes(value[8:])
 
 
-def _step(transaction: Transaction) -> None:
-    transaction.put(_VERSION, (_version(transaction) + 1).to_bytes(8), _FOR_EVER)
+def _step(transaction: Transaction, more: int) -> None:
+    version, count = _state(transaction)
+    transaction.put(_STATE, (version + 1).to_bytes(8) + (count + more).to_bytes(8), _FOR_EVER)

@@ -7,7 +7,7 @@ from policy_bench import BLACKLIST, CP2, HandClock, a_request
 
 from smsproxy.policy import added
 from smsproxy.policy.added import AddedFullError, AddedInStore
-from smsproxy.policy.base import Verdict
+from smsproxy.policy.base import Transaction, Verdict
 from smsproxy.policy.blacklist import Blacklist
 from smsproxy.policy.embedded import EmbeddedState
 from smsproxy.policy.engine import ContactPolicy
@@ -38,6 +38,30 @@ async def test_the_list_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AddedFullError, match="put further ones into a file"):
         await kv.transact(lambda t: added.add(t, "3"))
     assert not await kv.transact(lambda t: added.add(t, "2")), "what is there already is no addition"
+
+
+async def test_room_is_made_by_removing_and_adding_reads_no_other_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(added, "ADDED_MAX", 2)
+    kv = MemoryKeyValue(HandClock())
+
+    class Blind:
+        """A transaction that lists nothing."""
+
+        def __init__(self, transaction: Transaction) -> None:
+            self.get, self.put, self.delete = transaction.get, transaction.put, transaction.delete
+
+        def keys(self, prefix: bytes) -> list[bytes]:
+            raise AssertionError("a daemon's messages wait while this reads")
+
+    for number in ("1", "2"):
+        assert await kv.transact(lambda t, number=number: added.add(Blind(t), number))
+    assert await kv.transact(lambda t: added.remove(Blind(t), "1"))
+    assert await kv.transact(lambda t: added.add(Blind(t), "3"))
+    with pytest.raises(AddedFullError):
+        await kv.transact(lambda t: added.add(Blind(t), "4"))
+    assert await AddedInStore(kv).changed() == {"2", "3"}
 
 
 async def test_an_added_number_is_refused_where_the_blacklist_counts() -> None:
