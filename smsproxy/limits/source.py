@@ -8,7 +8,7 @@ knock of the source's own is answered.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from smsproxy.aio.coalescer import Coalescer
@@ -116,6 +116,11 @@ class TokenSource:
         self._timer = self._loop.call_later(_KNOCK_S, self._look)
 
     async def _fill(self, batch: list[Fillable]) -> None:
+        if self.away:  # they came while the call was under way that failed: nobody waits for a second one
+            self._fail(bucket for bucket in batch if bucket is not self._knock)
+            batch = [bucket for bucket in batch if bucket is self._knock]
+            if not batch:
+                return
         now_ns = self._now_ns()
         if not self._remote.sharded:
             await self._fill_some(batch, now_ns)
@@ -130,9 +135,7 @@ class TokenSource:
             answers = _answers(reply, len(buckets))
         except Exception as error:  # supervised: requests wait behind this call, whatever went wrong
             self.fall_back(str(error) or type(error).__name__)
-            for bucket in buckets:
-                bucket.failed()
-                self._loop.call_soon(bucket.tell)
+            self._fail(buckets)
             return
         if self.away:
             self.away = False
@@ -141,6 +144,11 @@ class TokenSource:
         for bucket, (granted, wait_us) in zip(buckets, answers, strict=True):
             self.tokens += granted
             bucket.filled(now_ns, granted, wait_us * _NS_PER_US)
+            self._loop.call_soon(bucket.tell)
+
+    def _fail(self, buckets: Iterable[Fillable]) -> None:
+        for bucket in buckets:
+            bucket.failed()
             self._loop.call_soon(bucket.tell)
 
     def fall_back(self, reason: str) -> None:

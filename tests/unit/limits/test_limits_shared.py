@@ -193,6 +193,17 @@ async def test_while_redis_is_deaf_an_instance_has_its_share_and_nobody_waits_lo
         assert one.source.counters["fallbacks"] == 1
 
 
+async def test_who_asks_while_a_call_is_failing_does_not_wait_for_another_one(redis: RedisServer) -> None:
+    async with behind_proxy(redis) as (proxy, remote):
+        one = Instance(remote, {1: (100, 40), 2: (100, 40)}, instances=4)
+        proxy.deaf = True
+        first = asyncio.create_task(one.admit(1))
+        await asyncio.sleep(0.01)
+        assert await one.admit(2) == GRANTED
+        assert await first == GRANTED
+        assert (remote.counters["calls"], remote.counters["failures"]) == (1, 1), "one call for both"
+
+
 async def test_refuse_means_unavailable_until_redis_is_back(redis: RedisServer) -> None:
     async with behind_proxy(redis) as (proxy, remote):
         one = Instance(remote, {1: (100, 100)}, refuse=True)
