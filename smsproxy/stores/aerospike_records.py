@@ -46,7 +46,10 @@ class Owner(NamedTuple):
 
 
 class Generations:
-    """Handles of records: microseconds since 1970 and ten random bits, so no two instances give one twice."""
+    """Handles of records: microseconds since 1970, eight random bits, and two to count on.
+
+    Two instances that give one handle twice would have to mean the same message in the same microsecond.
+    """
 
     def __init__(self) -> None:
         self._last = 0
