@@ -62,7 +62,7 @@ class ConnectionWatch:
         "_old_at",
         "_opened",
         "_options",
-        "_pinged",
+        "_pinged_at",
         "_quiet_since",
         "_reads",
     )  # fmt: skip
@@ -73,7 +73,7 @@ class ConnectionWatch:
         self._old_at = now + options.max_age_s * (1 + AGE_SPREAD * (2 * spread - 1))
         self._reads = 0
         self._opened = 0
-        self._pinged = False
+        self._pinged_at: float | None = None
         self._frame = (0, now)
         self._calls: dict[Unfinished, tuple[int, float]] = {}
 
@@ -96,7 +96,7 @@ class ConnectionWatch:
         """
         options = self._options
         if reads != self._reads:
-            self._reads, self._heard, self._pinged = reads, now, False
+            self._reads, self._heard, self._pinged_at = reads, now, None
         if not begun:
             return Verdict.SILENT if now - self._born > options.first_byte_s else Verdict.STAY
         if frame != self._frame[0]:
@@ -115,13 +115,14 @@ class ConnectionWatch:
         return self._silence(now) if open_calls else Verdict.STAY
 
     def _silence(self, now: float) -> Verdict:
-        silent_s = now - self._heard
-        if silent_s > self._options.keepalive_s + self._options.keepalive_timeout_s:
-            return Verdict.DEAD
-        if silent_s > self._options.keepalive_s and not self._pinged:
-            self._pinged = True
+        """Dead is who was asked and had time to answer: a pause of ours is no silence of theirs."""
+        silent_s, options = now - self._heard, self._options
+        if silent_s > options.keepalive_s and self._pinged_at is None:
+            self._pinged_at = now
             return Verdict.PING
-        return Verdict.STAY
+        asked = self._pinged_at is not None and now - self._pinged_at > options.keepalive_timeout_s / 2
+        over = silent_s > options.keepalive_s + options.keepalive_timeout_s
+        return Verdict.DEAD if asked and over else Verdict.STAY
 
     def late_messages(self, calls: Iterable[Unfinished], now: float) -> list[Unfinished]:
         """The calls whose message has been half here for longer than `message_s`."""

@@ -68,6 +68,15 @@ def test_age_is_spread_by_a_tenth(spread: float, old_at: float) -> None:
     assert look(watch, old_at + 2.1) is Verdict.OLD
 
 
+def test_a_peer_is_asked_before_it_is_dead_however_long_this_process_was_stopped() -> None:
+    watch = a_watch()
+    seen = {"reads": 1, "open_calls": 1}
+    assert look(watch, 0.0, **seen) is Verdict.STAY
+    assert look(watch, 500.0, **seen) is Verdict.PING
+    assert look(watch, 509.0, **seen) is Verdict.STAY
+    assert look(watch, 511.0, **seen) is Verdict.DEAD
+
+
 def test_a_silent_peer_is_asked_once_and_then_dead() -> None:
     watch = a_watch()
     seen = {"reads": 1, "open_calls": 1}
