@@ -39,6 +39,8 @@ from smsproxy.text.segmentation import TextOptions
 _BLACKLIST_POLL_S = 2.0
 _FLUSH_S = 1.0
 """For results that come up while links unbind, once the drain is over."""
+_LATE_S = 1.0
+"""For counts that the contact policy could not give back yet (spec §5: within 1 s)."""
 _CLOSING_S = 2.5
 """Unbind (1.5 s at most) and flush."""
 
@@ -164,6 +166,7 @@ class App:
         done = await self.rpc.drain(drain_s)
         self.pipeline.draining = True
         done &= await settled(self._idle, timeout_s=give_up_at - loop.time())
+        await self._give_back_late()
         await self.rpc.close()
         await self.links.stop()
         self.pipeline.give_out_inbound()
@@ -184,6 +187,11 @@ class App:
             await self._kv.close()
         await self.store.close()
         return done
+
+    async def _give_back_late(self) -> None:
+        """The policy's engine is away: a moment for its return, and a line about what stays counted."""
+        if not await settled(lambda: not self.pipeline.late_releases, timeout_s=_LATE_S):
+            self._log.warning("policy_counts_not_given_back", count=self.pipeline.late_releases)
 
     def _idle(self) -> bool:
         return self.pipeline.idle and self.links.idle

@@ -57,7 +57,12 @@ class ContactStage:
 
     @property
     def idle(self) -> bool:
-        return self._turns.idle and not self._late
+        return self._turns.idle
+
+    @property
+    def late(self) -> int:
+        """Reservations that could not be given back yet. A drain does not wait long for them."""
+        return len(self._late)
 
     def ask(self, job: Job) -> None:
         """Ends in `passed(job)`, with a reservation, or `refused(job, answer)`, without."""

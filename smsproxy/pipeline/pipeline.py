@@ -93,6 +93,11 @@ class Pipeline:
         return not self.in_flight and all(part.idle for part in parts)
 
     @property
+    def late_releases(self) -> int:
+        """Counts of the contact policy that are still to be given back, its engine being away."""
+        return self._contact.late
+
+    @property
     def counters(self) -> Mapping[str, int]:
         """What became rare: waits that were bounded, and work that had to be done later or was given up."""
         results, withdrawals = self._recorder.delayed_results, self._recorder.delayed_withdrawals
