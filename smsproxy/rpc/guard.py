@@ -211,6 +211,11 @@ class GuardedServer(server.Server):
             self._gone.set()
         return True
 
+    def flooded(self, connection: GuardedProtocol, flood: str) -> None:
+        """A connection is ended for a flood."""
+        self.counters.count_end(flood)
+        self._places.flooded(connection.address)
+
     async def drain(self, timeout_s: float) -> bool:
         """Stop listening, let every call end, say goodbye. False when `timeout_s` passed before that.
 

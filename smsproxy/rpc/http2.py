@@ -115,8 +115,9 @@ class GuardedProtocol(protocol.H2Protocol):
             if self._tail and (not before or len(self._tail) < before + len(data)):
                 self._half_frame += 1
         except FloodError as error:
-            self.server.counters.count_end(error.flood)
+            self.server.flooded(self, error.flood)
             self._end(error.error_code)
+            self._stop_listening()
         except ProtocolError as error:
             self.server.counters.protocol_errors_total += 1
             log.debug("rpc_protocol_error", error=str(error))
@@ -264,6 +265,11 @@ class GuardedProtocol(protocol.H2Protocol):
         self.connection.ended = True
         self.handler.close()
         self._closing = asyncio.get_running_loop().call_later(GOAWAY_S, self._close, "connection ended")
+
+    def _stop_listening(self) -> None:
+        """Not one read more of a flood: it stays in the kernel, and the flooder's socket fills."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def _close(self, reason: str) -> None:
         self.closed = True

@@ -5,9 +5,11 @@ A connection has its place from accept to close, while it still shakes hands, to
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 from smsproxy.rpc.options import RpcCounters, RpcOptions
+from smsproxy.rpc.penalties import Penalties
 
 
 class Places:
@@ -17,6 +19,7 @@ class Places:
         self._options = options
         self._counters = counters
         self._by_address: Counter[str] = Counter()
+        self._penalties = Penalties()
         self.taken = 0
         self.closed = False
         """The listener is: nobody comes in any more."""
@@ -43,12 +46,18 @@ class Places:
         self._by_address[new] += 1
         return True
 
+    def flooded(self, address: str) -> None:
+        """Its connection was ended for a flood: the next ones come in slowly."""
+        self._penalties.flooded(address, time.monotonic())
+
     def give_back(self, address: str) -> None:
         self._forget(address)
         self._set_taken(self.taken - 1)
 
     def _crowded(self, address: str) -> bool:
-        return bool(address) and self._by_address[address] >= self._options.max_connections_per_address
+        if address and self._by_address[address] >= self._options.max_connections_per_address:
+            return True
+        return self._penalties.refuses(address, time.monotonic())
 
     def _forget(self, address: str) -> None:
         self._by_address[address] -= 1

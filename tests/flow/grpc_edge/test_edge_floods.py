@@ -127,6 +127,18 @@ async def test_rapid_reset_is_ended_after_its_budget(start: Any, gateway: FakeGa
     assert gateway.tickets == []
 
 
+async def test_who_flooded_does_not_come_back_at_once(start: Any, gateway: FakeGateway) -> None:
+    server: RpcServer = await start(max_resets_per_10s=20)
+    flooder, honest = await RawClient.connect(server.port), await RawClient.connect(server.port)
+    for _ in range(21):
+        flooder.reset(flooder.open(SEND))
+    await flooder.until(lambda: flooder.closed)
+    again = await RawClient.connect(server.port)
+    await again.until(lambda: again.closed)
+    assert server.counters.connections_refused_total == 1
+    assert await send_one(honest) == 0
+
+
 async def test_who_cancels_less_than_half_of_its_calls_is_never_cut(start: Any) -> None:
     server: RpcServer = await start(max_resets_per_10s=20)
     client = await RawClient.connect(server.port)
