@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check peers flow soak proto fmt bench clean
+.PHONY: help setup run test check peers flow soak proto fmt bench bench-quick clean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -34,7 +34,7 @@ run: $(VENV)/.run  ## simulator + daemon up, one message sent, its road printed;
 	@exec $(BIN)/python -m scripts.demo
 
 test: $(VENV)/.dev  ## every fast test, with coverage (under 3 minutes)
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered -m "not long"
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --cov --cov-report=term:skip-covered -m "not long"
 
 check: $(VENV)/.dev  ## format, lint, types, import contracts, generated-code drift (under 1.5 minutes)
 	@$(BIN)/ruff format --check .
@@ -61,6 +61,9 @@ fmt: $(VENV)/.dev  ## format and fix what can be fixed
 
 bench: $(VENV)/.dev  ## the pipeline against the bare gRPC echo on one core; writes build/bench.json
 	@$(BIN)/python -m tests.bench.run $(BENCH)
+
+bench-quick: $(VENV)/.dev  ## is the pipeline as fast as it was? Ratios to the echo against the committed ones, a minute
+	@$(BIN)/python -m tests.bench.gate
 
 clean:  ## remove the environment and everything built
 	@rm -rf $(VENV) build dist var *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*

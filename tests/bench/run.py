@@ -59,7 +59,7 @@ def main() -> int:
     args = arguments()
     console = Console(width=None if sys.stdout.isatty() else 170)
     results: list[report.RowResult] = []
-    server_core = _pin(console)
+    server_core = pin(console)
     for row in args.rows:
         try:
             results.append(measure(row, args, server_core, console))
@@ -74,7 +74,7 @@ def main() -> int:
     return 0 if len(results) == len(args.rows) else 1
 
 
-def _pin(console: Console) -> int | None:
+def pin(console: Console) -> int | None:
     """Pin this runner, hence its children, to the second core; returns the first, the server's."""
     server_core, other_core = cores()
     if other_core is None:
