@@ -14,9 +14,9 @@ class ClientOptions:
     connect_timeout_s: float = 5.0
     attempts: int = 3
     """Unary calls: tries when a connection breaks under them. A connect that is refused is tried once."""
-    silence_s: float = 60.0
+    silence_s: float = 120.0
     """A stream without an answer for so long is opened again. Links answer or time out within seconds; the
-    longest that a message is made to wait on purpose is a throttled link's pause, 30 s."""
+    longest that a message is made to wait on purpose is three pauses of a throttled link, 30 s each."""
     give_up_s: float = 180.0
     """`send_many`: how long without one answer it keeps reconnecting. A restart takes seconds, a failover
     minutes."""

@@ -179,6 +179,8 @@ def check_link(link: LinkSettings, at: KeyPath, report: Report) -> None:
     """The rules that need more than one key of the table."""
     if not link.system_id and report.clean((*at, "system_id")):
         report.fault((*at, "system_id"), "is missing: the account's name at the SMSC")
+    if "host" not in link.model_fields_set and report.clean((*at, "host")):
+        report.warn((*at, "host"), f"is not given: the link connects to {link.host}")
     _check_password(link, at, report)
     _check_tls(link, at, report)
     _check_data_codings(link, at, report)

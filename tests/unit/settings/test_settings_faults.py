@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from smsproxy.settings import ConfigError, Fault, load
 
 APP = '[apps.1]\nsecret = "a-secret-of-more-than-thirty-two-octets"\n'
-LINK = '[links.100]\nsystem_id = "a"\npassword = "b"\n'
+LINK = '[links.100]\nhost = "smsc.example"\nsystem_id = "a"\npassword = "b"\n'
 
 
 def write(directory: Path, text: str) -> Path:
@@ -224,6 +224,7 @@ def test_one_instance_is_told_nothing(tmp_path: Path) -> None:
             '[links.1]\nsystem_id = "a"\n',
             "links.1.password: is not given: the link binds with an empty password",
         ),
+        ('[links.1]\nsystem_id = "a"\n', "links.1.host: is not given: the link connects to 127.0.0.1"),
         (LINK + 'tls_server_name = "x"\n', "links.100.tls: is false although tls_* keys are set"),
         ('[store]\nurl = "memory:"\n', "store.url: memory: forgets every record"),
         ("[store]\nretention_s = 60\n", "store.receipt_timeout_s: is longer than retention_s"),
@@ -241,7 +242,7 @@ def test_what_loads_but_is_worth_a_look_is_a_warning(tmp_path: Path, text: str, 
 
 
 def test_an_empty_password_that_is_written_down_is_meant(tmp_path: Path) -> None:
-    told = warnings_of(tmp_path, '[links.1]\nsystem_id = "a"\npassword = ""\n' + APP)
+    told = warnings_of(tmp_path, '[links.1]\nhost = "smsc.example"\nsystem_id = "a"\npassword = ""\n' + APP)
     assert [warning.partition(":")[0] for warning in told] == ["apps.1.secret"]
 
 

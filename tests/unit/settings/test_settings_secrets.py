@@ -15,7 +15,7 @@ from smsproxy.settings import ConfigError, Secret, Settings, describe, load, mas
 
 PLANTED = "planted-secret-of-more-than-thirty-two-octets"
 APP = "[apps.1]\n"
-LINK = '[links.1]\nsystem_id = "a"\n'
+LINK = '[links.1]\nhost = "smsc.example"\nsystem_id = "a"\n'
 
 
 def write(directory: Path, text: str, name: str = "smsproxy.toml", mode: int = 0o600) -> Path:
