@@ -153,7 +153,7 @@ def test_an_operators_strategy_replaces_a_shipped_one_whole(tmp_path: Path) -> N
         ('[server]\ntrusted_proxies = ["10.0.0.1/8"]\n', "server.trusted_proxies.0", "10.0.0.0/24"),
         (LINK + 'tls_cert_file = "x"\n', "links.100.tls_key_file", "given together"),
         (LINK + 'tls_key_file = "x"\n', "links.100.tls_cert_file", "given together"),
-        (LINK + 'host = "a b"\n', "links.100.host", "host name"),
+        ('[links.100]\nsystem_id = "a"\nhost = "a b"\n', "links.100.host", "host name"),
         (LINK + 'account = "a\\nb"\n', "links.100.account", "printable"),
         (LINK + 'password_file = 5\n', "links.100.password_file", "must be text"),
         (LINK + 'tls_ca_file = "a\\u0000"\n', "links.100.tls_ca_file", "no NUL"),
