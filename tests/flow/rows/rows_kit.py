@@ -64,6 +64,15 @@ class Campaign:
         return Counter(answer.status for answer in self.said.values())
 
 
+def together(*campaigns: Campaign) -> Campaign:
+    """Campaigns whose messages went to the same SMSCs, as one."""
+    whole = Campaign({})
+    for campaign in campaigns:
+        whole.texts.update(campaign.texts)
+        whole.said.update(campaign.said)
+    return whole
+
+
 def check_ledger(
     campaign: Campaign, entries: Iterable[Entry], config: Path, *, clock_s: float = CLOCK_S
 ) -> Counts:

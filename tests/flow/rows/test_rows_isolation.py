@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows_kit import SOAK, check_ledger
+from rows_kit import SOAK, check_ledger, together
 from rows_load import Calls, percentile, run, spread
 
 from smsproxy.simulator.entry import Entry
@@ -107,8 +107,7 @@ def test_a_link_that_fails_is_not_felt_on_another_link(tmp_path: Path, fault: Fa
     assert bad.campaign.ends.total() > bad.campaign.ends["submitted"], "there was no fault"
     assert set(good.campaign.ends) == {"submitted"}
     assert ratio <= PROMISE
-    check_ledger(good.campaign, good_entries)
-    check_ledger(bad.campaign, bad_entries)
+    check_ledger(together(good.campaign, bad.campaign), [*good_entries, *bad_entries], config)
 
 
 async def measure(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows_kit import SOAK, Campaign, check_ledger
+from rows_kit import SOAK, Campaign, check_ledger, together
 from rows_load import Calls, percentile, pump, rate_between, run, spread
 
 from smsproxy.simulator import ledger
@@ -54,7 +54,7 @@ def test_four_full_windows_are_turned_over_once_per_smsc_latency_and_commit(tmp_
     )
     assert campaign.ends == {"submitted": len(campaign.texts)}
     assert median >= 0.9 * bound if SOAK else best >= 0.5 * bound
-    check_ledger(campaign, entries)
+    check_ledger(campaign, entries, config)
 
 
 def one_commit(folder: Path) -> float:
@@ -112,7 +112,7 @@ def test_an_otp_beside_a_campaign_that_fills_the_link_is_answered_as_if_it_were_
     assert set(otps.campaign.ends) == {"submitted"}
     assert 190 <= rate <= 200 + 200 / (times[-1] - times[0] - 1), "the rate, and one burst after a stall"
     assert percentile(over, 0.99) <= (100 if SOAK else 500)
-    check_ledger(together(campaign, otps.campaign), entries)
+    check_ledger(together(campaign, otps.campaign), entries, config)
 
 
 async def a_campaign_with_otps(target: str, campaign: Campaign) -> Calls:
@@ -125,15 +125,6 @@ async def a_campaign_with_otps(target: str, campaign: Campaign) -> Calls:
         otps.stop()
         await calling
     return otps
-
-
-def together(*campaigns: Campaign) -> Campaign:
-    """Campaigns whose messages went to the same SMSCs, as one."""
-    whole = Campaign({})
-    for campaign in campaigns:
-        whole.texts.update(campaign.texts)
-        whole.said.update(campaign.said)
-    return whole
 
 
 @pytest.mark.long
@@ -178,6 +169,6 @@ def stream_rates(
     silent = sum(entry.answer is None for entry in submits)
     assert campaign.ends == {"submitted": count - silent, **({"unknown": silent} if silent else {})}
     assert bool(silent) == bool(script)
-    check_ledger(campaign, entries)
+    check_ledger(campaign, entries, config)
     start, end = submits[0].at + settle_s, submits[-1].at
     return rate_between([entry.at for entry in submits], start, end), rate_between(answered, start, end)
