@@ -202,10 +202,11 @@ def test_a_sighup_changes_a_shared_rate(redis: RedisServer, tmp_path: Path) -> N
 
 
 @pytest.mark.long
-def test_a_redis_that_is_not_there_at_the_start_is_one_warning(tmp_path: Path) -> None:
+def test_a_redis_that_is_not_there_at_the_start_is_one_warning_of_each_that_needs_it(tmp_path: Path) -> None:
     with running(Smsc(tmp_path / "smsc", FAST)) as smsc:
         config = a_config(tmp_path, smsc.port, f"unix://{tmp_path}/nobody", **{"apps.1": {"rate_per_s": 100}})
         with running(Daemon(config)) as daemon, Client(daemon.target) as client:
             daemon.wait_bound()
-            assert daemon.count_lines('"redis_away"') == 1
+            assert daemon.count_lines('"redis_away"') == 2, "the limits' connection, and the blacklist's"
+            assert daemon.count_lines('"limits_fall_back"') == 1
             assert client.unary("SendMessage", sms(), "SmsResponse").status == "submitted"
