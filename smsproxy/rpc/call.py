@@ -17,6 +17,8 @@ from grpclib.const import Status
 from grpclib.encoding.base import CodecBase
 from grpclib.events import _DispatchServerEvents
 from grpclib.metadata import encode_grpc_message
+from h2.errors import ErrorCodes
+from h2.stream import StreamState
 
 from smsproxy.rpc.buffer import MessageBuffer
 from smsproxy.rpc.codec import framed
@@ -203,9 +205,18 @@ class Call(server.Stream[Any, Any]):
 
 
 async def send_end(
-    stream: GuardedStream, headers: Headers, status: Status, message: str | None, trailers: Headers
+    stream: GuardedStream,
+    headers: Headers,
+    status: Status,
+    message: str | None,
+    trailers: Headers,
+    *,
+    malformed: bool = False,
 ) -> None:
-    """End a stream with a gRPC status; `headers` open it when nothing has. A stream already gone is fine."""
+    """End a stream with a gRPC status; `headers` open it when nothing has. A stream already gone is fine.
+
+    A `malformed` request is answered and its stream reset, as RFC 9113 §8.1.1 has it.
+    """
     headers.append(("grpc-status", str(status.value)))
     if message is not None:
         headers.append(("grpc-message", encode_grpc_message(message)))
@@ -213,7 +224,10 @@ async def send_end(
     await stream.connection.write_ready.wait()
     if not stream.closable:
         return
-    stream.connection.h2.send_headers(cast(int, stream.id), headers, end_stream=True)
+    h2, stream_id = stream.connection.h2, cast(int, stream.id)
+    # A closed stream cannot be reset any more: of a malformed request that is over, the reset is the end.
+    over = h2.streams[stream_id].state_machine.state is StreamState.HALF_CLOSED_REMOTE
+    h2.send_headers(stream_id, headers, end_stream=not (malformed and over))
     if status is not Status.OK and stream.closable:
-        stream.reset_nowait()
+        stream.reset_nowait(ErrorCodes.PROTOCOL_ERROR if malformed else ErrorCodes.NO_ERROR)
     stream.connection.flush()

@@ -107,7 +107,9 @@ class Dispatcher:
         self._counters.calls_refused_total += 1
         self._count(refusal.status)
         headers = [(":status", str(refusal.http_status)), ("content-type", CONTENT_TYPE)]
-        await send_end(stream, headers, refusal.status, refusal.message, refusal.trailers)
+        await send_end(
+            stream, headers, refusal.status, refusal.message, refusal.trailers, malformed=refusal.malformed
+        )
 
     def crashed(self, error: BaseException) -> None:
         """A call's task ended by an error that `_outcome` did not see: sending its end failed."""

@@ -10,6 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from h2.errors import ErrorCodes
+from h2.exceptions import FrameTooLargeError
+
 from smsproxy.rpc.budgets import Flood, FloodError, FrameBudget
 from smsproxy.rpc.flow import GuardedStream
 from smsproxy.rpc.options import RpcOptions
@@ -21,6 +24,7 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDO
 END_STREAM = ACK = 0x1
 END_HEADERS = 0x4
 _FLAGS_AT = 4
+_PRIORITY_BYTES = 5
 RAPID_S = 1.0
 """A reset of an older stream is no rapid one: callers whose deadlines passed send them, and when we are slow
 they all do."""
@@ -31,14 +35,15 @@ _ZERO_INCREMENT = (b"\0\0\0\0", b"\x80\0\0\0")
 class Fence:
     """The fence of one connection.
 
-    `reset(stream_id)` ends one stream for a fault of its peer; `data_frames()`: how many DATA frames we sent.
+    `reset(stream_id, code)` ends one stream for a fault of its peer; `data_frames()`: how many DATA frames we
+    sent.
     """
 
     def __init__(
         self,
         options: RpcOptions,
         streams: Mapping[int, GuardedStream],
-        reset: Callable[[int], None],
+        reset: Callable[[int, ErrorCodes], None],
         data_frames: Callable[[], int],
     ) -> None:
         self._budget = FrameBudget(options.max_resets_per_10s, options.ping_interval_s)
@@ -57,14 +62,13 @@ class Fence:
         return f"<Fence {self._budget!r} in_headers={self.in_headers}>"
 
     def screen(self, kind: int, flags: int, stream_id: int, frame: bytes) -> bytes:
-        """What h2 shall see of this frame; empty: nothing. Raises FloodError."""
+        """What h2 shall see of this frame; empty: nothing. Raises FloodError and h2's ProtocolError."""
         if kind in (HEADERS, CONTINUATION):
             return self._header_block(kind, flags, stream_id, frame)
         if self.in_headers:
             return frame  # h2 says what is wrong with it
         if kind == PRIORITY:
-            self._budget.charge(Flood.PRIORITY, self._clock())
-            return b""  # deprecated (RFC 9113 §5.3.2), and nothing here has priorities
+            return self._priority(stream_id, frame)
         if kind == WINDOW_UPDATE:
             self._budget.window_update(self._clock(), self._data_frames())
             if stream_id and frame[HEADER_BYTES:] in _ZERO_INCREMENT:
@@ -81,14 +85,23 @@ class Fence:
             stream_id, self._faulty = self._faulty, 0
             self.fault(stream_id)
 
-    def fault(self, stream_id: int) -> None:
+    def fault(self, stream_id: int, code: ErrorCodes = ErrorCodes.PROTOCOL_ERROR) -> None:
         """End one stream for its peer's fault. Raises FloodError: resets we are made to send count, too."""
         self._budget.reset(self._clock())
-        self._reset(stream_id)
+        self._reset(stream_id, code)
 
     def empty_data(self) -> None:
         """A DATA frame without payload that ends nothing. Raises FloodError."""
         self._budget.charge(Flood.EMPTY_DATA, self._clock())
+
+    def _priority(self, stream_id: int, frame: bytes) -> bytes:
+        """Deprecated, and nothing here has priorities; but its form is still asked for (RFC 9113 §6.3)."""
+        self._budget.charge(Flood.PRIORITY, self._clock())
+        if not stream_id:
+            return frame  # h2 says what is wrong with it
+        if len(frame) != HEADER_BYTES + _PRIORITY_BYTES:
+            self.fault(stream_id, ErrorCodes.FRAME_SIZE_ERROR)
+        return b""
 
     def _header_block(self, kind: int, flags: int, stream_id: int, frame: bytes) -> bytes:
         if kind == CONTINUATION:
@@ -115,6 +128,8 @@ class Fence:
                 self._budget.reset(now)
         elif kind == SETTINGS:
             self._budget.charge(Flood.SETTINGS, now)
+            if flags & ACK and size:  # h2 would call it a PROTOCOL_ERROR (§6.5)
+                raise FrameTooLargeError("SETTINGS ACK with a payload")
         elif kind == DATA and not size and not flags & END_STREAM:
             self._budget.charge(Flood.EMPTY_DATA, now)
         elif kind > CONTINUATION:

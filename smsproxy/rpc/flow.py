@@ -19,18 +19,32 @@ from grpclib.config import Configuration
 from grpclib.utils import Wrapper
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
-from hpack import Decoder, HeaderTuple
+from hpack import Decoder, HeaderTuple, HPACKError, OversizedHeaderListError
 
 from smsproxy.rpc.buffer import MessageBuffer
 from smsproxy.rpc.options import RpcCounters, RpcOptions
+
+
+class CompressionError(ProtocolError):
+    """A header block that cannot be decoded (RFC 9113 §4.3); h2 alone would call it a PROTOCOL_ERROR."""
+
+    error_code = ErrorCodes.COMPRESSION_ERROR
 
 
 class GuardedDecoder(Decoder):
     """HPACK without content-length. gRPC has no use for it; h2 ends the whole connection over a wrong one."""
 
     def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
-        return [header for header in super().decode(data, raw) if header[0] != b"content-length"]
+        """Raises CompressionError, and what h2 itself tells from it: OversizedHeaderListError."""
+        try:
+            return [header for header in super().decode(data, raw) if header[0] != b"content-length"]
+        except OversizedHeaderListError:
+            raise
+        except (HPACKError, IndexError) as error:
+            raise CompressionError(f"bad header block: {error}") from error
 
 
 class GuardedH2(H2Connection):

@@ -54,7 +54,7 @@ def parse_headers(raw: Iterable[tuple[bytes, bytes]]) -> CallHeaders:
         if name.startswith(":"):
             _add_pseudo(pseudo, name, value, late=bool(plain))
         elif name in _HOP_BY_HOP:
-            raise RefusalError(_INVALID, f"header {name} is not allowed in HTTP/2")
+            raise _malformed(f"header {name} is not allowed in HTTP/2")
         else:
             plain.add(name, value)
     path = _check_request(pseudo, plain)
@@ -63,13 +63,18 @@ def parse_headers(raw: Iterable[tuple[bytes, bytes]]) -> CallHeaders:
     )
 
 
+def _malformed(text: str) -> RefusalError:
+    """A request that HTTP/2 itself calls malformed (RFC 9113 §8.2, §8.3)."""
+    return RefusalError(_INVALID, text, malformed=True)
+
+
 def _text(raw_name: bytes, raw_value: bytes) -> tuple[str, str]:
     try:
         name, value = raw_name.decode("ascii"), raw_value.decode("ascii")
     except UnicodeDecodeError:
         raise RefusalError(_INVALID, "header is not ASCII") from None
     if _NAME.fullmatch(name) is None:
-        raise RefusalError(_INVALID, "bad character in a header name")
+        raise _malformed("bad character in a header name")
     if not value.isprintable():
         raise RefusalError(_INVALID, f"bad character in the value of header {name}")
     return name, value
@@ -77,11 +82,11 @@ def _text(raw_name: bytes, raw_value: bytes) -> tuple[str, str]:
 
 def _add_pseudo(pseudo: dict[str, str], name: str, value: str, *, late: bool) -> None:
     if name not in _PSEUDO:
-        raise RefusalError(_INVALID, "unknown pseudo-header")
+        raise _malformed("unknown pseudo-header")
     if late:
-        raise RefusalError(_INVALID, f"pseudo-header {name} after a regular header")
+        raise _malformed(f"pseudo-header {name} after a regular header")
     if name in pseudo:
-        raise RefusalError(_INVALID, f"pseudo-header {name} given twice")
+        raise _malformed(f"pseudo-header {name} given twice")
     pseudo[name] = value
 
 
@@ -89,14 +94,14 @@ def _check_request(pseudo: dict[str, str], plain: MultiDict[str]) -> str:
     """The path of a well-formed gRPC request."""
     for name in (":method", ":scheme", ":path"):
         if not pseudo.get(name):
-            raise RefusalError(_INVALID, f"pseudo-header {name} is missing")
+            raise _malformed(f"pseudo-header {name} is missing")
     if pseudo[":method"] != "POST":
         raise RefusalError(_INVALID, ":method must be POST", http_status=405)
     types = plain.getall("content-type", [])
     if len(types) != 1 or _CONTENT_TYPE.fullmatch(types[0]) is None:
         raise RefusalError(_INVALID, "content-type must be application/grpc", http_status=415)
-    if plain.getall("te", []) != ["trailers"]:
-        raise RefusalError(_INVALID, "header te: trailers is missing")
+    if (te := plain.getall("te", [])) != ["trailers"]:
+        raise RefusalError(_INVALID, "header te: trailers is missing", malformed=bool(te))
     return pseudo[":path"]
 
 

@@ -186,11 +186,11 @@ class GuardedProtocol(protocol.H2Protocol):
             self.connection.received(size)
         return 0
 
-    def _reset(self, stream_id: int) -> None:
+    def _reset(self, stream_id: int, code: ErrorCodes) -> None:
         """End one stream for a fault of its peer; nobody else notices."""
         self.server.counters.stream_faults_total += 1
         with contextlib.suppress(ProtocolError):  # closed, or never open
-            self.connection.h2.reset_stream(stream_id, ErrorCodes.PROTOCOL_ERROR)
+            self.connection.h2.reset_stream(stream_id, code)
         self.processor.terminate(stream_id)
 
     def _through_h2(self, frame: bytes) -> None:

@@ -58,7 +58,8 @@ _PRODUCT_ERRORS: dict[type[ProductError], Status] = {
 class RefusalError(GRPCError):
     """Ends a call with `status`; `reason` says more than the status does (`details`).
 
-    `extra` trailers go out as they are, beside those that every refusal has.
+    `extra` trailers go out as they are, beside those that every refusal has. `malformed`: the request is none
+    in HTTP/2 itself (RFC 9113 §8.1.1), so its stream is reset after the answer.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class RefusalError(GRPCError):
         *,
         extra: tuple[tuple[str, str], ...] = (),
         http_status: int = 200,
+        malformed: bool = False,
         transaction_id: str = "",
         retry_after_ms: int = 0,
     ) -> None:
@@ -77,6 +79,7 @@ class RefusalError(GRPCError):
         self.reason = reason
         self.extra = extra
         self.http_status = http_status
+        self.malformed = malformed
         self.transaction_id = transaction_id
         self.retry_after_ms = retry_after_ms
 
