@@ -50,7 +50,8 @@ BUDGETS: Mapping[Flood, int] = {
 }
 """Frames per WINDOW_S. A well-behaved client stays below a tenth of each."""
 PER_DATA_FRAME = 10
-"""PINGs and WINDOW_UPDATEs a client may send besides for each DATA frame it got from us (Envoy's figure)."""
+"""PINGs and WINDOW_UPDATEs a client may send besides for each DATA frame it got from us (Envoy's figure).
+A large frame counts as several (`flow`)."""
 MAX_PING_STRIKES = 2
 """PINGs that come too soon with nothing sent between: gRPC's servers end the connection at the third."""
 

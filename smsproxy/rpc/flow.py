@@ -27,6 +27,10 @@ from hpack import Decoder, HeaderTuple, HPACKError, OversizedHeaderListError
 from smsproxy.rpc.buffer import MessageBuffer
 from smsproxy.rpc.options import RpcCounters, RpcOptions
 
+LARGE_FRAME = 256
+"""Octets. A DATA frame counts once, and once more for each so many: a stream's answers share frames, and some
+clients (grpcio's asyncio side) give window back answer by answer."""
+
 
 class CompressionError(ProtocolError):
     """A header block that cannot be decoded (RFC 9113 §4.3); h2 alone would call it a PROTOCOL_ERROR."""
@@ -101,7 +105,8 @@ class GuardedConnection(protocol.Connection):
         self.ended = False
         """The GOAWAY is written: nothing more may be said, though the socket stays a moment (`http2`)."""
         self.data_frames = 0
-        """DATA frames sent: what a peer may answer with WINDOW_UPDATE and PING (`budgets`)."""
+        """DATA frames sent, a large one as several: what a peer may answer with WINDOW_UPDATE and PING
+        (`budgets`)."""
         self._owed = 0
         self._refill = options.connection_window_bytes // 4
 
@@ -187,5 +192,6 @@ class GuardedStream(protocol.Stream):
         """Send one DATA frame of at most `room` octets."""
         connection = self.connection
         connection.h2.send_data(cast(int, self.id), data)
+        connection.data_frames += len(data) // LARGE_FRAME
         connection.flush()
         connection.data_send_process()
