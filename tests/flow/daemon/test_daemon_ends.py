@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from tests.flow.kit import Client, Config, Daemon, Smsc, running, sms, token
-
-REFUSED = "99890000"  # the simulator refuses these with ESME_RINVDSTADR
-SILENT = "99891111"  # and never answers these
-LISTED = "998977777777"
-SECOND_SECRET = "another-secret-that-is-long-enough-too"
-THIRD_SECRET = "the-third-secret-that-is-long-enough!!"
+from tests.flow.ends import LISTED, REFUSED, SECOND_SECRET, SILENT, THIRD_SECRET, every_end
+from tests.flow.kit import Client, Daemon, sms, token
 
 Row = tuple[str, dict[str, Any], grpc.StatusCode | None, str]
 
@@ -47,39 +41,8 @@ ROWS: list[Row] = [
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    folder = tmp_path_factory.mktemp("ends")
-    (folder / "blacklist.csv").write_text(LISTED + "\n")
-    rules = [
-        {"do": "error", "status": "ESME_RINVDSTADR", "destination_prefix": REFUSED},
-        {"do": "silent", "destination_prefix": SILENT},
-    ]
-    with (
-        running(Smsc(folder, {"rules": rules})) as smsc,
-        running(Daemon(_config(folder, smsc.port))) as daemon,
-    ):
-        daemon.wait_bound()
+    with every_end(tmp_path_factory.mktemp("ends")) as daemon:
         yield daemon
-
-
-def _config(folder: Path, smsc_port: int) -> Path:
-    config = Config(
-        folder,
-        smsc_port,
-        {
-            "server": {"max_message_bytes": 8192},
-            "links.100": {"response_timeout_s": 0.5},
-            "links.101": {"system_id": "off", "password": "x", "enabled": False},
-            "links.102": {
-                "host": "127.0.0.1", "port": smsc_port, "system_id": "slow", "password": "x",
-                "rate_per_s": 1, "burst": 1,
-            },
-            "apps.2": {"secret": SECOND_SECRET, "rate_per_s": 1, "burst": 1},
-            "apps.3": {"secret": THIRD_SECRET, "esmes": [101], "senders": ["ONLY"]},
-            "policy.strategies.weekly": {"weekly_max": 1},
-            "policy.blacklist": {"files": ["blacklist.csv"]},
-        },
-    )  # fmt: skip
-    return config.write()
 
 
 @pytest.fixture
