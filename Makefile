@@ -43,11 +43,11 @@ check: $(VENV)/.dev  ## format, lint, types, import contracts, generated-code dr
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python protos/generate.py --check
 
-peers:  ## fetch node-smpp and tshark, where that is possible: `make test` then runs tests/peers, too
+peers:  ## fetch node-smpp, grpc-js, buf and tshark, where that is possible: `make test` then runs tests/peers, too
 	@scripts/peers.sh
 
 flow: $(VENV)/.dev  ## every test that drives the daemon over real sockets, the longer ones too; the longer fuzz
-	@$(BIN)/python -m pytest --timeout 600 tests/flow tests/fuzz tests/wire
+	@$(BIN)/python -m pytest --timeout 600 tests/flow tests/fuzz tests/wire tests/peers
 
 soak: $(VENV)/.dev  ## the same at full length
 	@SMSPROXY_SOAK=1 $(BIN)/python -m pytest --timeout 7200 -m long tests/flow tests/fuzz tests/wire

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Fetches the foreign programs of the `peers` tests, best effort: node-smpp (an SMSC in JavaScript) into
-# build/peers, and tshark (Wireshark's SMPP dissector) from the distribution when this is root on Debian.
+# Fetches the foreign programs of the `peers` tests, best effort: node-smpp (an SMSC in JavaScript), grpc-js and
+# buf (gRPC clients) into build/peers, and tshark (Wireshark's SMPP dissector) from the distribution when this is root on Debian.
 # It never fails and never asks: what cannot be had is told in one line, and its tests are skipped.
 set -u
 cd "$(dirname "$0")/.." || exit 0
-readonly NODE_SMPP=smpp@0.5.1
+readonly PACKAGES=(smpp@0.5.1 @grpc/grpc-js@1.14.7 @grpc/proto-loader@0.8.1 @bufbuild/buf@1.75.0)
 readonly FOLDER=build/peers
 mkdir -p "$FOLDER"
 
@@ -19,11 +19,17 @@ attempt() {  # attempt SECONDS WHAT COMMAND...: a failed one is told with the fi
   return 1
 }
 
-get_node_smpp() {
-  [ -d "$FOLDER/node_modules/smpp" ] && { say "node-smpp is there"; return; }
-  command -v node >/dev/null && command -v npm >/dev/null || { say "no node and npm: node-smpp is left out"; return; }
-  attempt 60 node-smpp npm install --prefix "$FOLDER" --no-audit --no-fund --no-save --ignore-scripts \
-    --fetch-retries 1 --fetch-timeout 15000 "$NODE_SMPP" && say "node-smpp installed into $FOLDER"
+have_packages() {
+  local package
+  for package in "${PACKAGES[@]}"; do [ -d "$FOLDER/node_modules/${package%@*}" ] || return 1; done
+}
+
+get_packages() {
+  have_packages && { say "${PACKAGES[*]} are there"; return; }
+  command -v node >/dev/null && command -v npm >/dev/null \
+    || { say "no node and npm: ${PACKAGES[*]} are left out"; return; }
+  attempt 120 "${PACKAGES[*]}" npm install --prefix "$FOLDER" --no-audit --no-fund --no-save --ignore-scripts \
+    --fetch-retries 1 --fetch-timeout 15000 "${PACKAGES[@]}" && say "${PACKAGES[*]} installed into $FOLDER"
 }
 
 get_tshark() {
@@ -35,6 +41,6 @@ get_tshark() {
   attempt 120 tshark "${apt[@]}" install -y --no-install-recommends tshark && say "tshark installed"
 }
 
-get_node_smpp
+get_packages
 get_tshark
 exit 0

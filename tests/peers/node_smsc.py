@@ -7,26 +7,15 @@ The script beside this file serves and says what it saw, a JSON line each; this 
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
-from tests.flow.kit import ROOT, Process
+from node_tools import MODULES, NODE, missing
 
-_MODULES = ROOT / "build/peers/node_modules"
-_NODE = shutil.which("node")
+from tests.flow.kit import Process
 
-
-def _missing() -> str:
-    if _NODE is None:
-        return "node is not installed"
-    if not (_MODULES / "smpp").is_dir():
-        return "node-smpp is not in build/peers: scripts/peers.sh puts it there"
-    return ""
-
-
-MISSING = _missing()
+MISSING = missing("smpp")
 
 
 class NodeSmsc(Process):
@@ -38,8 +27,8 @@ class NodeSmsc(Process):
             options |= {"cert": str(certificate[0]), "key": str(certificate[1])}
         super().__init__(
             [str(Path(__file__).with_suffix(".js")), json.dumps(options)],
-            env={"NODE_PATH": str(_MODULES)},
-            program=[str(_NODE)],
+            env={"NODE_PATH": str(MODULES)},
+            program=[str(NODE)],
         )
         try:
             self.port = self._listening("plain")
