@@ -45,7 +45,7 @@ def test_over_many_kills_nothing_is_sent_twice_and_nothing_acknowledged_is_lost(
         with running(Daemon(config)) as daemon, Client(daemon.target) as client:
             daemon.wait_bound()
             left = [key for key in sent if said.get(key) != "submitted"]
-            answers = client.stream([sms(transaction_id=key, message=sent[key]) for key in left])
+            answers = client.stream([sms(transaction_id=key, message=sent[key]) for key in left], timeout=600)
             said |= {answer.transaction_id: answer.status for answer in answers}
         seen = Counter(smsc.texts())
     assert set(said) == set(sent)
@@ -60,7 +60,7 @@ def stream_until_killed(daemon: Daemon, sent: dict[str, str], said: dict[str, st
     with Client(daemon.target) as client:
         daemon.wait_bound()
         todo = [sms(transaction_id=key, message=text) for key, text in sent.items() if key not in said]
-        answers = client.stream(todo)
+        answers = client.stream(todo, timeout=600)
         try:
             for count, answer in enumerate(answers, 1):
                 said[answer.transaction_id] = answer.status
