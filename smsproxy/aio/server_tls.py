@@ -9,6 +9,8 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
+from smsproxy.aio.tls_files import load_chain, words
+
 H2 = "h2"
 HTTP_1 = "http/1.1"
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -34,25 +36,14 @@ def server_context(files: TlsFiles, protocol: str) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols([protocol])
     try:
-        context.load_cert_chain(files.cert, files.key or None, _no_password)
+        load_chain(context, files.cert, files.key)
     except OSError as error:
         named = f"{files.cert} with {files.key}" if files.key else files.cert
-        raise OSError(f"{named}: {_words(error)}") from error
+        raise OSError(f"{named}: {words(error)}") from error
     if files.client_ca:
         try:
             context.load_verify_locations(files.client_ca)
         except OSError as error:
-            raise OSError(f"{files.client_ca}: {_words(error)}") from error
+            raise OSError(f"{files.client_ca}: {words(error)}") from error
         context.verify_mode = ssl.CERT_REQUIRED if files.client_required else ssl.CERT_OPTIONAL
     return context
-
-
-def _no_password() -> str:
-    """An encrypted key is an error; OpenSSL would ask for its password on the terminal and hold the loop."""
-    raise OSError("the key is encrypted; give it without a password")
-
-
-def _words(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"not usable ({error.reason or error})"
-    return error.strerror or str(error)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from smsproxy.aio.tls_files import reason
 from smsproxy.cli.failures import failed
 from smsproxy.cli.options import TlsOptions
 
@@ -34,7 +35,7 @@ def client_tls(listener_cert_file: str, tls: TlsOptions) -> ssl.SSLContext | Non
         try:
             context.load_cert_chain(tls.cert_file, tls.key_file, _no_password)
         except OSError as error:
-            raise failed(f"--tls-cert-file {tls.cert_file}: not usable ({_words(error)})") from None
+            raise failed(f"--tls-cert-file {tls.cert_file}: not usable ({reason(error)})") from None
     return context
 
 
@@ -42,7 +43,7 @@ def _trusting_ca(file: Path) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=file)
     except OSError as error:
-        raise failed(f"--tls-ca-file {file}: not usable ({_words(error)})") from None
+        raise failed(f"--tls-ca-file {file}: not usable ({reason(error)})") from None
 
 
 def _trusting_one(file: Path) -> ssl.SSLContext:
@@ -54,16 +55,10 @@ def _trusting_one(file: Path) -> ssl.SSLContext:
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.load_verify_locations(cadata=first + end)
     except OSError as error:
-        raise failed(f"server.tls_cert_file {file}: not usable ({_words(error)})") from None
+        raise failed(f"server.tls_cert_file {file}: not usable ({reason(error)})") from None
     return context
 
 
 def _no_password() -> str:
     """OpenSSL would ask on the terminal."""
     raise OSError("the key is encrypted")
-
-
-def _words(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return str(error.reason or error)
-    return error.strerror or str(error)
