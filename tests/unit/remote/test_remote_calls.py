@@ -6,13 +6,11 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from faulty_proxy import FaultyProxy
-from redis_kit import RedisServer, redis_server
+from redis_kit import RedisServer, a_remote, behind_proxy, redis_server
 
 from smsproxy.aio.wait import settled
 from smsproxy.obs.log import get_log
@@ -24,22 +22,6 @@ from tests.unit.links.tls_files import CertificateAuthority
 ECHO = Script.of("echo", "return {KEYS[1], ARGV[1]}")
 WRITE = Script.of("write", "return redis.call('SET', KEYS[1], ARGV[1], 'PX', 1000)")
 BROKEN = Script.of("broken", "return redis.call('NO-SUCH-COMMAND')")
-
-
-@asynccontextmanager
-async def a_remote(url: str) -> AsyncIterator[Remote]:
-    remote = Remote(parse_url(url), get_log("test"))
-    try:
-        await remote.open()
-        yield remote
-    finally:
-        await remote.aclose()
-
-
-@asynccontextmanager
-async def behind_proxy(redis: RedisServer) -> AsyncIterator[tuple[FaultyProxy, Remote]]:
-    async with FaultyProxy(redis.path) as proxy, a_remote(f"redis://127.0.0.1:{proxy.port}") as remote:
-        yield proxy, remote
 
 
 async def _fails_within(remote: Remote, seconds: float) -> str:
