@@ -20,6 +20,8 @@ class InboundSegment:
     destination: Address
     data_coding: int
     octets: bytes = field(repr=False)
+    alphabet: str = ""
+    """What data_coding means at that SMSC, as CheckTextLen names it; empty for data that is no text."""
     concat_ref: int = 0
     total: int = 1
     """Segments of the message; 1 means that it is whole."""

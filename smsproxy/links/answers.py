@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple, cast
 
 from smsproxy.domain.outcome import Accepted, InDoubt, Refused, SegmentOutcome
-from smsproxy.links.base import Answered, Delivery, Inbound
+from smsproxy.links.base import Answered, Delivery, Inbound, text_options
 from smsproxy.links.counters import LinkCounters
 from smsproxy.links.receipts import Receipts, answer_with
 from smsproxy.links.retries import Owner, Retries
@@ -36,6 +36,7 @@ from smsproxy.smpp.events import (
     Unexpected,
 )
 from smsproxy.smpp.inbound import read_inbound
+from smsproxy.text.handset import Alphabets
 
 
 class Batch(NamedTuple):
@@ -54,12 +55,13 @@ def refused(status: int) -> Refused:
 class Answers:
     """Sorts the events of one link."""
 
-    __slots__ = ("_account", "_counters", "_receipts", "_retries", "_throttle")
+    __slots__ = ("_account", "_alphabets", "_counters", "_receipts", "_retries", "_throttle")
 
     def __init__(
         self, settings: LinkSettings, counters: LinkCounters, throttle: Throttle, retries: Retries
     ) -> None:
         self._account = settings.account_name
+        self._alphabets = Alphabets(text_options(settings, max_segments=1))
         self._receipts = Receipts(settings)
         self._counters = counters
         self._throttle = throttle
@@ -139,7 +141,7 @@ class Answers:
             return
         if delivery is None:
             self._counters.inbound += 1
-            segment = read_inbound(event.pdu, self._account)
+            segment = read_inbound(event.pdu, self._account, self._alphabets)
             batch.inbound.append(Inbound(segment, partial(answer_with, session, event)))
         else:
             self._counters.receipts += 1

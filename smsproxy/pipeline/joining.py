@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from smsproxy.domain.inbound import InboundMessage, InboundSegment
-from smsproxy.smpp.inbound import decode_text
+from smsproxy.text.handset import decode
 
 PATIENCE_S = 600.0
 """For the next segment of a message: phones that leave a cell go on sending minutes later."""
@@ -108,10 +108,10 @@ def _message(segments: Iterable[InboundSegment], link_id: int) -> InboundMessage
     ordered = sorted(segments, key=lambda one: one.number)
     octets, texts = b"", []
     # Decoded together, since a surrogate pair may have been cut; apart only where the alphabet changes.
-    for data_coding, run in groupby(ordered, key=lambda one: one.data_coding):
+    for alphabet, run in groupby(ordered, key=lambda one: one.alphabet):
         part = b"".join(one.octets for one in run)
         octets += part
-        texts.append(decode_text(part, data_coding))
+        texts.append(decode(part, alphabet))
     first = ordered[0]
     known = [text for text in texts if text is not None]
     text = "".join(known) if len(known) == len(texts) else None

@@ -2,7 +2,7 @@
 
 The text may be in short_message or message_payload; what joins segments may be a user data header with an 8-
 or 16-bit reference (3GPP TS 23.040 §9.2.3.24) or the SAR TLVs (§5.3.2.22). A header that does not add up is
-taken for text: nothing that a handset sent is refused. Called by the links, `decode_text` by the pipeline.
+taken for text: nothing that a handset sent is refused. Called by the links.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from smsproxy.smpp.constants import (
 )
 from smsproxy.smpp.pdu import DataSm, DeliverSm
 from smsproxy.smpp.tlv import int_tlv
-from smsproxy.text.gsm7 import GSM7
+from smsproxy.text.handset import Alphabets
 
 _CONCAT_8 = 0x00
 _CONCAT_16 = 0x08
@@ -27,7 +27,7 @@ _Join = tuple[int, int, int, bool]
 _WHOLE: _Join = (0, 1, 1, False)
 
 
-def read_inbound(pdu: DeliverSm | DataSm, account: str) -> InboundSegment:
+def read_inbound(pdu: DeliverSm | DataSm, account: str, alphabets: Alphabets) -> InboundSegment:
     """The segment in `pdu`, header taken off. Any octets are read somehow; nothing is raised."""
     octets = pdu.short_message if isinstance(pdu, DeliverSm) else b""
     octets = pdu.tlvs.get(TLV_MESSAGE_PAYLOAD) or octets
@@ -42,6 +42,7 @@ def read_inbound(pdu: DeliverSm | DataSm, account: str) -> InboundSegment:
         pdu.destination_addr,
         pdu.data_coding,
         octets,
+        alphabets.of(pdu.data_coding) or "",
         reference,
         total,
         number,
@@ -73,24 +74,3 @@ def _from_header(head: bytes) -> _Join | None:
 
 def _checked(reference: int, total: int, number: int, *, wide: bool) -> _Join | None:
     return (reference, total, number, wide) if total > 1 and 1 <= number <= total else None
-
-
-def decode_text(octets: bytes, data_coding: int) -> str | None:
-    """The text by §5.2.19; None for binary data and alphabets we do not know.
-
-    Liberal: octets above 0x7F where septets should be are read as Latin-1, as such SMSCs mean them, and what
-    is no character in UCS2 becomes U+FFFD.
-    """
-    if data_coding >= 0xF0:
-        data_coding &= 0x04  # a message class: bit 2 says 8-bit data
-    elif 0x10 <= data_coding <= 0x1F:
-        data_coding &= 0x0C  # the same class in the general group of TS 23.038
-    match data_coding:
-        case 0:
-            return GSM7.decode(octets) if octets.isascii() else octets.decode("latin-1")
-        case 1 | 3:
-            return octets.decode("latin-1")
-        case 8:
-            return octets.decode("utf-16-be", errors="replace")
-        case _:
-            return None

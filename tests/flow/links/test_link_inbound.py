@@ -74,6 +74,20 @@ async def test_a_long_message_whose_segments_wait_for_one_another_arrives_whole(
         assert [one.text for one in sink.taken] == ["hello world"]
 
 
+async def test_a_text_is_read_in_the_alphabet_that_the_smsc_means_by_its_number(smsc: RawSmsc) -> None:
+    """0 is Latin-1 there: "@" is the octet 0x40, which GSM7 reads as an inverted exclamation mark."""
+    async with LiveLink(smsc.port, gsm7=False, latin1=True, latin1_data_coding=0) as live:
+        sink = attach(live)
+        sink.open.set()
+        session = await smsc.next_bound()
+        await live.bound()
+        text = b"me@home"
+        body = b"\0" + b"\x01\x01998901234567\0" + b"\x00\x017777\0" + bytes((0, 0, 0)) + b"\0\0"
+        session.send("deliver_sm", 1, body + bytes((0, 0, 0, 0, len(text))) + text)
+        assert (await session.next("deliver_sm_resp")).status == 0
+        assert [one.text for one in sink.taken] == ["me@home"]
+
+
 async def test_the_daemon_takes_messages_from_handsets_and_gives_out_at_its_stop_what_is_not_whole(
     tmp_path: Path, smsc: RawSmsc
 ) -> None:

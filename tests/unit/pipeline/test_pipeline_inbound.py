@@ -20,7 +20,7 @@ PHONE, SHORT_CODE = Address(1, 1, "998901234567"), Address(0, 1, "7777")
 
 
 def segment(text: str, number: int = 1, total: int = 1, reference: int = 5, **fields: Any) -> InboundSegment:
-    values = {"data_coding": 0, "octets": text.encode(), **fields}
+    values = {"data_coding": 0, "octets": text.encode(), "alphabet": "GSM7", **fields}
     return InboundSegment(
         "account", PHONE, SHORT_CODE, concat_ref=reference, total=total, number=number, **values
     )
@@ -74,8 +74,8 @@ def test_segments_are_joined_whatever_their_order() -> None:
 def test_a_surrogate_pair_that_was_cut_is_whole_again() -> None:
     octets = "🙂".encode("utf-16-be")
     joiner = Joiner()
-    joiner.add(segment("", 1, 2, data_coding=8, octets=octets[:2]), 7, 0.0)
-    done = joiner.add(segment("", 2, 2, data_coding=8, octets=octets[2:]), 7, 0.0)
+    joiner.add(segment("", 1, 2, data_coding=8, alphabet="UCS2", octets=octets[:2]), 7, 0.0)
+    done = joiner.add(segment("", 2, 2, data_coding=8, alphabet="UCS2", octets=octets[2:]), 7, 0.0)
     assert done is not None
     assert done.message.text == "🙂"
 

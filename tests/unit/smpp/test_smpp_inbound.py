@@ -8,24 +8,33 @@ from hypothesis import strategies as st
 from smpp_builders import DEST, SOURCE
 
 from smsproxy.domain.inbound import InboundSegment
-from smsproxy.smpp.inbound import decode_text, read_inbound
+from smsproxy.smpp.inbound import read_inbound
 from smsproxy.smpp.pdu import DataSm, DeliverSm
+from smsproxy.text.handset import Alphabets, decode
+from smsproxy.text.segmentation import TextOptions
 
 UDHI = 0x40
 
 
-def read(octets: bytes, esm_class: int = 0, tlvs: dict[int, bytes] | None = None) -> InboundSegment:
-    pdu = DeliverSm("", DEST, SOURCE, esm_class, short_message=octets, tlvs=tlvs or {})
-    return read_inbound(pdu, "account")
+STANDARD = Alphabets(TextOptions())
+
+
+def read(
+    octets: bytes, esm_class: int = 0, tlvs: dict[int, bytes] | None = None, data_coding: int = 0
+) -> InboundSegment:
+    pdu = DeliverSm(
+        "", DEST, SOURCE, esm_class, data_coding=data_coding, short_message=octets, tlvs=tlvs or {}
+    )
+    return read_inbound(pdu, "account", STANDARD)
 
 
 def test_a_short_message_is_whole() -> None:
-    assert read(b"hello") == InboundSegment("account", DEST, SOURCE, 0, b"hello")
+    assert read(b"hello") == InboundSegment("account", DEST, SOURCE, 0, b"hello", "GSM7")
 
 
 def test_a_long_text_may_be_in_message_payload_and_in_data_sm() -> None:
     assert read(b"", tlvs={0x0424: b"long"}).octets == b"long"
-    assert read_inbound(DataSm("", DEST, SOURCE, tlvs={0x0424: b"long"}), "a").octets == b"long"
+    assert read_inbound(DataSm("", DEST, SOURCE, tlvs={0x0424: b"long"}), "a", STANDARD).octets == b"long"
 
 
 @pytest.mark.parametrize(
@@ -60,29 +69,8 @@ def test_a_header_that_is_longer_than_the_message_is_text() -> None:
     assert read(b"\x40text", UDHI).octets == b"\x40text"
 
 
-@pytest.mark.parametrize(
-    ("data_coding", "octets", "text"),
-    [
-        (0, b"\x00 \x1b\x65", "@ €"),
-        (0, b"caf\xe9", "café"),
-        (0xF1, b"\x00", "@"),
-        (0x11, b"\x00", "@"),
-        (1, b"@", "@"),
-        (3, b"caf\xe9", "café"),
-        (8, "Ўз🙂".encode("utf-16-be"), "Ўз🙂"),
-        (0x18, "Ўз".encode("utf-16-be"), "Ўз"),
-        (8, b"\x04\x0e\x04", "Ў\ufffd"),
-        (4, b"\x00\x01", None),
-        (0xF5, b"\x00", None),
-        (2, b"\x00", None),
-    ],
-)
-def test_a_text_is_read_by_its_data_coding(data_coding: int, octets: bytes, text: str | None) -> None:
-    assert decode_text(octets, data_coding) == text
-
-
 @given(st.binary(max_size=200), st.integers(0, 255), st.integers(0, 255))
 def test_any_octets_are_read_somehow(octets: bytes, esm_class: int, data_coding: int) -> None:
-    segment = read(octets, esm_class)
+    segment = read(octets, esm_class, data_coding=data_coding)
     assert 1 <= segment.number <= segment.total
-    decode_text(segment.octets, data_coding)
+    decode(segment.octets, segment.alphabet)
