@@ -2,8 +2,9 @@
 
 Stock grpclib as a normal user writes it: Server, its ProtoCodec (upb), its default configuration (4 MiB
 receive windows), one recv_message and one send_message per message; only the loop is uvloop, as in the
-product. What the pipeline reaches is given as a ratio to this. Prints {"listening": "host:port"}, on
-SIGTERM its counts, and ends.
+product. What the pipeline reaches is given as a ratio to this. With --guarded the same service runs on our
+own edge (`rpc/guard.py`: fence, buffers, flow control), which shows what that alone costs or saves. Prints
+{"listening": "host:port"}, on SIGTERM its counts, and ends.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from typing import Any
 
 import uvloop
 from grpclib.const import Cardinality, Handler
+from grpclib.encoding.proto import ProtoCodec
 from grpclib.server import Server, Stream
 
+from smsproxy.rpc.guard import GuardedServer
+from smsproxy.rpc.options import RpcCounters, RpcOptions
 from tests.bench.messages import STREAM_PATH, UNARY_PATH, message_class
 
 _MESSAGE_ID = "0192f0c4-7a6b-7c1e-9d7b-5f1f6a2b3c4d"
@@ -63,12 +67,17 @@ class EchoService:
         )
 
 
-async def serve(host: str, port: int, tls: ssl.SSLContext | None) -> int:
+def guarded(service: EchoService) -> GuardedServer:
+    """Our own edge around the service, with its default bounds."""
+    return GuardedServer([service], ProtoCodec(), RpcOptions(), RpcCounters())
+
+
+async def serve(host: str, port: int, tls: ssl.SSLContext | None, *, edge: bool) -> int:
     """Serve until SIGTERM; returns the number of answers."""
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     service = EchoService()
-    server = Server([service])
+    server = guarded(service) if edge else Server([service])
     listener = socket.create_server((host, port))
     await server.start(sock=listener, ssl=tls)
     print(json.dumps({"listening": f"{host}:{listener.getsockname()[1]}"}), flush=True)
@@ -87,13 +96,14 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="0 = any free one")
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)
+    parser.add_argument("--guarded", action="store_true", help="behind our own edge")
     args = parser.parse_args()
     tls = None
     if args.tls_cert:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(args.tls_cert, args.tls_key)
         tls.set_alpn_protocols(["h2"])
-    answered = uvloop.run(serve(args.host, args.port, tls))
+    answered = uvloop.run(serve(args.host, args.port, tls, edge=args.guarded))
     print(json.dumps({"answered": answered, "cpu_s": round(time.process_time(), 3)}), flush=True)
     return 0
 

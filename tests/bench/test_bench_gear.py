@@ -91,6 +91,36 @@ def test_every_message_of_a_load_run_is_answered_and_counted(echo: Gear, argumen
     assert 0 < report["p50_ms"] <= report["p99_ms"] <= report["max_ms"]
 
 
+def test_the_echo_behind_our_edge_answers_every_message() -> None:
+    with running("tests.bench.echo", "--guarded") as gear:
+        code, report = load(gear.target, "--messages", "1000", "--streams", "2")
+    assert (code, report["succeeded"], report["problems"]) == (0, 1000, {})
+
+
+UNFENCED = """
+import asyncio
+from smsproxy.rpc import flow, guard, http2
+fenced = [http2.Fence, guard.Sweeper, guard.Places, flow.MessageBuffer]
+from tests.bench import unfenced
+assert fenced == [http2.Fence, guard.Sweeper, guard.Places, flow.MessageBuffer]
+unfenced.take_down()
+bare = [http2.Fence, guard.Sweeper, guard.Places, flow.MessageBuffer]
+assert all(issubclass(one, other) and one is not other for one, other in zip(bare, fenced))
+from tests.bench.echo import EchoService, guarded
+async def made():
+    return guarded(EchoService())
+server = asyncio.run(made())
+print(type(server._places).__name__, type(server._sweeper).__name__)
+"""
+
+
+def test_the_fence_is_down_where_the_bench_takes_it_down_and_only_there() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNFENCED], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.stdout.split(), done.stderr) == (["NoPlaces", "NoSweeper"], "")
+
+
 def test_a_refused_stream_is_a_problem_with_its_status(echo: Gear) -> None:
     code, report = load(echo.target, "--messages", "10", "--streams", "1", "--path", "/sms.v1.SmsService/No")
     assert code == 1
