@@ -41,6 +41,7 @@ class Reason(StrEnum):
     UNAVAILABLE = "UNAVAILABLE"
     DRAINING = "DRAINING"
     EXPIRED = "EXPIRED"
+    IN_DOUBT = "IN_DOUBT"
     INTERNAL = "INTERNAL"
 
 

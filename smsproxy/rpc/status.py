@@ -28,6 +28,7 @@ log = structlog.get_logger("smsproxy.rpc")
 
 STORE_AWAY = "the record store is not available"
 DRAINING = "draining: requests without an answer were not sent"
+OVERTAKEN = "the deadline passed during the submission: what has no answer may have been sent"
 
 # None: told in the response itself, with the gRPC status OK.
 UNARY_STATUS: dict[AnswerStatus, Status | None] = {
@@ -129,6 +130,11 @@ def refusal_of_error(error: ProductError) -> RefusalError:
         if isinstance(error, kind):
             return RefusalError(status, str(error) or kind.__name__)
     return RefusalError(Status.INTERNAL, internal_error(error))
+
+
+def in_doubt(transaction_id: str = "") -> RefusalError:
+    """The caller's own deadline passed when octets may have left: `expired` would promise that none did."""
+    return RefusalError(Status.DEADLINE_EXCEEDED, OVERTAKEN, Reason.IN_DOUBT, transaction_id=transaction_id)
 
 
 def internal_error(error: BaseException) -> str:

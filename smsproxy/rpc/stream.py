@@ -26,7 +26,7 @@ from smsproxy.rpc.call import Call
 from smsproxy.rpc.codec import MalformedRequestError, decode_request, encode_framed_answer
 from smsproxy.rpc.details import Reason
 from smsproxy.rpc.options import RpcCounters, RpcOptions
-from smsproxy.rpc.status import DRAINING, RefusalError, internal_error
+from smsproxy.rpc.status import DRAINING, RefusalError, in_doubt, internal_error
 
 BATCH_MAX = 128
 """Messages begun before other work gets its turn: about a millisecond."""
@@ -111,6 +111,10 @@ class SmsStream:
                 refusal = error
             while self._tickets or self._out:
                 await self._wait()
+        except asyncio.CancelledError:
+            if self._leave() and self._call.timeout.expired():
+                raise in_doubt() from None
+            raise
         finally:
             self._leave()
         if refusal is not None:
@@ -247,14 +251,16 @@ class SmsStream:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _leave(self) -> None:
-        """The stream is over. What was not begun is withdrawn, the rest is recorded by the core."""
+    def _leave(self) -> bool:
+        """The stream is over. What was not begun is withdrawn, the rest is recorded by the core.
+
+        True when there is such a rest: octets of it may have left.
+        """
         self._write()
         self._gone = True
         tickets, self._tickets = self._tickets, {}
-        for ticket in tickets.values():
-            if ticket is not None:
-                ticket.cancel()
+        begun = [ticket for ticket in tickets.values() if ticket is not None and not ticket.cancel()]
+        return bool(begun)
 
 
 def _fitting(answers: list[bytes], room: int) -> int:

@@ -17,7 +17,7 @@ from smsproxy.rpc.call import Call
 from smsproxy.rpc.codec import MalformedRequestError, decode_request, encode_answer
 from smsproxy.rpc.details import Reason
 from smsproxy.rpc.options import RpcCounters
-from smsproxy.rpc.status import RefusalError, refusal_of_answer
+from smsproxy.rpc.status import RefusalError, in_doubt, refusal_of_answer
 
 
 async def send_one(call: Call, gateway: Gateway, caller: Caller, counters: RpcCounters) -> None:
@@ -41,9 +41,12 @@ async def send_one(call: Call, gateway: Gateway, caller: Caller, counters: RpcCo
     try:
         answer = await asyncio.shield(ended)
     except asyncio.CancelledError:
-        if ticket.cancel() or not (call.deadline_is_ours and call.timeout.expired()):
+        if ticket.cancel() or not call.timeout.expired():
             ended.cancel()
             raise
+        if not call.deadline_is_ours:
+            ended.cancel()
+            raise in_doubt(message.transaction_id) from None
         # Only our own default deadline passed, and octets may have left by now. Whoever named no deadline
         # wants to hear how it ends, `unknown` perhaps, and not that it `expired` (spec §2.1).
         answer = await ended

@@ -7,6 +7,7 @@ never. The raw client knows hyperframe and hpack only, so it can say what no gRP
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import socket
 import ssl
@@ -34,6 +35,7 @@ from smsproxy.domain.outcome import Answer, Status
 from smsproxy.domain.record import MessageRecord
 from smsproxy.pipeline.ports import Lane, TextMeasure
 from smsproxy.rpc.descriptors import SmsRequest, SmsResponse
+from tests.flow.ends import reason_in
 
 TOKEN = "Bearer good"
 METADATA = (("authorization", TOKEN), ("app_id", "1"))
@@ -209,6 +211,12 @@ class RawStream:
     @property
     def grpc_status(self) -> int:
         return int(self.trailers["grpc-status"])
+
+    @property
+    def reason(self) -> str:
+        """Of the ErrorInfo beside an error."""
+        packed = self.trailers["grpc-status-details-bin"]
+        return reason_in(base64.b64decode(packed + "=" * (-len(packed) % 4)))
 
 
 class RawClient:

@@ -355,8 +355,21 @@ async def test_the_server_itself_ends_a_stream_at_its_deadline(raw: RawClient, g
     raw.data(stream_id, framed_request() + framed_request(task_id=1))
     stream = await raw.end_of(stream_id)
     assert task_ids(stream.data) == [0]
-    assert stream.grpc_status == 4
+    assert (stream.grpc_status, stream.reason) == (4, "EXPIRED")
     assert gateway.tickets[1].cancelled
+
+
+async def test_a_stream_whose_deadline_passes_during_a_submission_is_in_doubt(
+    raw: RawClient, gateway: FakeGateway
+) -> None:
+    gateway.respond = None
+    stream_id = raw.open(STREAM, more=[("grpc-timeout", "100m")])
+    raw.data(stream_id, framed_request() + framed_request(task_id=1))
+    tickets = await gateway.submitted(2)
+    tickets[1].begun = True
+    stream = await raw.end_of(stream_id)
+    assert (stream.grpc_status, stream.reason) == (4, "IN_DOUBT")
+    assert [ticket.cancelled for ticket in tickets] == [True, True]
 
 
 async def test_a_long_stream_is_answered_one_by_one(start: Any, gateway: FakeGateway) -> None:

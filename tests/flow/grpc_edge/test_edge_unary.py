@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_edge_kit import BOUND_S, METADATA, TOKEN, FakeGateway, answer_to
+from grpc_edge_kit import BOUND_S, METADATA, TOKEN, FakeGateway, RawClient, answer_to, framed_request
 from structlog.testing import capture_logs
 
 from smsproxy.domain.errors import StoreUnavailableError
@@ -183,6 +183,23 @@ async def test_a_submission_that_has_begun_is_not_cut_off_by_our_own_default_dea
         ticket.end(Status.UNKNOWN)
         answer = await waiting
     assert answer.status == "unknown"
+
+
+async def test_a_deadline_that_passes_during_the_submission_does_not_promise_that_nothing_was_sent(
+    raw: RawClient, gateway: FakeGateway
+) -> None:
+    gateway.respond = None
+    withdrawn, begun = [raw.open(more=[("grpc-timeout", "100m")]) for _ in range(2)]
+    for stream_id in (withdrawn, begun):
+        raw.data(stream_id, framed_request(task_id=stream_id), end=True)
+    tickets = {ticket.message.task_id: ticket for ticket in await gateway.submitted(2)}
+    tickets[begun].begun = True
+    ends = [await raw.end_of(stream_id) for stream_id in (withdrawn, begun)]
+    assert [end.grpc_status for end in ends] == [4, 4]
+    assert [end.reason for end in ends] == ["EXPIRED", "IN_DOUBT"]
+    tickets[begun].end()
+    await raw.ping()
+    assert not raw.closed
 
 
 async def test_an_answer_after_the_deadline_is_dropped_and_counted(

@@ -237,8 +237,9 @@ def call_soon(client: Client, request: Any) -> Any:
 
 
 def said_by_the_daemon(error: grpc.RpcError) -> bool:
-    """Whether a status came from the daemon, and not from grpcio on a connection that broke."""
-    return any(word in (error.details() or "") for word in _OF_THE_DAEMON)
+    """Whether a status came from the daemon and tells an end, and not from grpcio when a connection broke."""
+    words = error.details() or ""
+    return "may have been sent" not in words and any(word in words for word in _OF_THE_DAEMON)
 
 
 def ask_until_each_has_an_end(target: str, messages: Messages) -> None:
