@@ -39,6 +39,11 @@ class FloodError(ProtocolError):
         super().__init__(f"too many {flood}")
         self.flood = flood
 
+    @property
+    def debug_data(self) -> bytes:
+        """What the GOAWAY says: at `too_many_pings` gRPC's clients send their keepalive PINGs less often."""
+        return str(self).replace(" ", "_").encode()
+
 
 BUDGETS: Mapping[Flood, int] = {
     Flood.PINGS: 1000,

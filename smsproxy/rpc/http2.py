@@ -116,7 +116,7 @@ class GuardedProtocol(protocol.H2Protocol):
                 self._half_frame += 1
         except FloodError as error:
             self.server.flooded(self, error.flood)
-            self._end(error.error_code)
+            self._end(error.error_code, error.debug_data)
             self._stop_listening()
         except ProtocolError as error:
             self.server.counters.protocol_errors_total += 1
@@ -250,7 +250,7 @@ class GuardedProtocol(protocol.H2Protocol):
         """GOAWAY and close, now."""
         self._end(ErrorCodes.NO_ERROR)
 
-    def _end(self, error: ErrorCodes) -> None:
+    def _end(self, error: ErrorCodes, debug_data: bytes | None = None) -> None:
         """Send GOAWAY, end all calls, and close when the peer had time to read it.
 
         A socket closed over unread octets is reset by the kernel, and the reset overtakes the GOAWAY.
@@ -260,7 +260,7 @@ class GuardedProtocol(protocol.H2Protocol):
         self.closed = True
         self._tail = b""
         if self.connection.h2.state_machine.state is not ConnectionState.CLOSED:  # else h2 said it
-            self.connection.h2.close_connection(error)
+            self.connection.h2.close_connection(error, additional_data=debug_data)
         self.connection.flush()
         self.connection.ended = True
         self.handler.close()

@@ -236,6 +236,7 @@ class RawClient:
         self._task = asyncio.get_running_loop().create_task(self._read())
         self.streams: dict[int, RawStream] = {}
         self.goaway: int | None = None
+        self.goaway_data = b""
         self.closed = False
         self.ack_settings = True
         self.ack_pings = True
@@ -367,7 +368,7 @@ class RawClient:
             case PingFrame() if self.ack_pings:
                 self.send(PingFrame(0, opaque_data=frame.opaque_data, flags=["ACK"]))
             case GoAwayFrame():
-                self.goaway = frame.error_code
+                self.goaway, self.goaway_data = frame.error_code, frame.additional_data
             case WindowUpdateFrame():
                 seen = self.window_updates.get(frame.stream_id, 0)
                 self.window_updates[frame.stream_id] = seen + frame.window_increment

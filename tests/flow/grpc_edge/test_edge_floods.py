@@ -6,9 +6,10 @@ import asyncio
 import struct
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from grpc_edge_kit import FakeGateway, RawClient, framed_request
+from grpc_edge_kit import FakeGateway, RawClient, answer_to, framed_request, messages_in
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
@@ -101,6 +102,49 @@ async def test_window_updates_for_what_was_read_are_no_flood(server: RpcServer, 
     assert server.counters.connections_ended_by == {}
 
 
+async def answered_and_given_back(client: RawClient, gateway: FakeGateway, step: int) -> None:
+    """Twenty times a hundred messages on one stream; each answer's window is given back, `step` at a time.
+
+    Stops when the connection ends.
+    """
+    gateway.respond = lambda message: answer_to(message, message_id=str(uuid4()))
+    stream_id = client.open(STREAM)
+    data = client.streams[stream_id].data
+    for _ in range(20):
+        whole = len(data)
+        hundred = framed_request(transaction_id=str(uuid4())) * 100
+        await client.data_within(stream_id, hundred[:16_000])
+        await client.data_within(stream_id, hundred[16_000:])
+        await client.until(lambda whole=whole: len(messages_in(data[whole:])) == 100 or client.closed)
+        for answer in messages_in(data[whole:]):
+            size = len(answer) + 5
+            for given in range(0, size, step):
+                client.grow(min(step, size - given), stream_id)
+        if client.closed:
+            return
+    client.data(stream_id, b"", end=True)
+    assert (await client.end_of(stream_id)).grpc_status == 0
+
+
+async def test_window_given_back_answer_by_answer_is_no_flood(
+    server: RpcServer, gateway: FakeGateway
+) -> None:
+    """Four thousand WINDOW_UPDATEs for 2,000 answers that came in some forty DATA frames."""
+    client = await RawClient.connect(server.port)
+    await answered_and_given_back(client, gateway, step=10_000)
+    assert len(gateway.tickets) == 2000
+    assert server.counters.connections_ended_by == {}
+
+
+async def test_window_given_back_octet_by_octet_is_a_flood(server: RpcServer, gateway: FakeGateway) -> None:
+    client = await RawClient.connect(server.port)
+    await answered_and_given_back(client, gateway, step=1)
+    await client.until(lambda: client.closed)
+    assert client.goaway == CALM
+    assert server.counters.connections_ended_by == {"window_updates": 1}
+    assert len(gateway.tickets) < 1000
+
+
 async def test_pings_too_soon_are_struck_out(start: Any) -> None:
     server: RpcServer = await start(ping_interval_s=10.0)
     client = await RawClient.connect(server.port)
@@ -112,7 +156,7 @@ async def test_pings_too_soon_are_struck_out(start: Any) -> None:
     assert not client.closed
     await client.ping()
     await client.until(lambda: client.closed)
-    assert client.goaway == CALM
+    assert (client.goaway, client.goaway_data) == (CALM, b"too_many_pings")
     assert server.counters.connections_ended_by == {"pings": 1}
 
 
