@@ -41,10 +41,11 @@ async def send_one(call: Call, gateway: Gateway, caller: Caller, counters: RpcCo
     try:
         answer = await asyncio.shield(ended)
     except asyncio.CancelledError:
-        if ticket.cancel() or not call.timeout.expired():
+        over = ended.done()  # in this very moment: then it is told
+        if (ticket.cancel() and not over) or not call.timeout.expired():
             ended.cancel()
             raise
-        if not call.deadline_is_ours:
+        if not (over or call.deadline_is_ours):
             ended.cancel()
             raise in_doubt(message.transaction_id) from None
         # Only our own default deadline passed, and octets may have left by now. Whoever named no deadline

@@ -180,12 +180,14 @@ def responses_in(data: bytes) -> list[Any]:
 
 
 async def dial(
-    port: int, *, tls: ssl.SSLContext | None = None, before: bytes = b""
+    port: int, *, tls: ssl.SSLContext | None = None, before: bytes = b"", address: str = ""
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to the server, as "localhost"."""
+    """A connection to the server, as "localhost"; from `address`, one of 127.0.0.0/8."""
     loop = asyncio.get_running_loop()
     opened = socket.socket()
     opened.setblocking(False)
+    if address:
+        opened.bind((address, 0))
     await loop.sock_connect(opened, ("127.0.0.1", port))
     await loop.sock_sendall(opened, before)
     return await asyncio.open_connection(
@@ -252,9 +254,10 @@ class RawClient:
         *,
         tls: ssl.SSLContext | None = None,
         before: bytes = b"",
+        address: str = "",
     ) -> RawClient:
-        """`before` goes in the clear before TLS: a balancer's header."""
-        client = cls(*await dial(port, tls=tls, before=before))
+        """`before` goes in the clear before TLS: a balancer's header. `address`: where it comes from."""
+        client = cls(*await dial(port, tls=tls, before=before, address=address))
         client._writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         client.send(SettingsFrame(0, settings=settings or {}))
         return client

@@ -202,6 +202,20 @@ async def test_a_deadline_that_passes_during_the_submission_does_not_promise_tha
     assert not raw.closed
 
 
+async def test_an_end_that_comes_with_the_deadline_is_told(raw: RawClient, gateway: FakeGateway) -> None:
+    """The core's own timer fires in the loop turn in which the call's does."""
+    loop = asyncio.get_running_loop()
+    gateway.respond = None
+    stream_id = raw.open(more=[("grpc-timeout", "100m")])
+    raw.data(stream_id, framed_request(), end=True)
+    (ticket,) = await gateway.submitted(1)
+    ticket.begun = True
+    assert ticket.deadline is not None
+    loop.call_at(ticket.deadline - 1e-9, ticket.end, Status.EXPIRED)
+    end = await raw.end_of(stream_id)
+    assert (end.grpc_status, end.reason) == (4, "EXPIRED")
+
+
 async def test_an_answer_after_the_deadline_is_dropped_and_counted(
     start: Any, api: Any, gateway: FakeGateway
 ) -> None:

@@ -70,6 +70,7 @@ def together(*campaigns: Campaign) -> Campaign:
     for campaign in campaigns:
         whole.texts.update(campaign.texts)
         whole.said.update(campaign.said)
+        whole.numbers.update(campaign.numbers)
     return whole
 
 
