@@ -32,6 +32,7 @@ from smsproxy.smpp.receipt_id import receipt_key
 from smsproxy.text.segmentation import TextOptions
 
 _NANO = 1_000_000_000
+_GRANTED = Offer.GRANTED
 _SHORTEST_TIMER_S = 0.001
 """uvloop's clock ticks in milliseconds: a shorter timer would only turn the loop until it does."""
 
@@ -155,6 +156,8 @@ class Link:
 
     def offer(self, submission: Submission) -> Offer:
         """Take a message in: its places are granted now or when its turn comes."""
+        if not (self._waiting.size or self._retries.queue or self._held) and self._grant_at_once(submission):
+            return _GRANTED
         if not self._sessions.can_submit:
             return Offer.UNBOUND
         if submission.fair_key[1] != PATIENT_LANE and self._is_full():
@@ -162,7 +165,20 @@ class Link:
             return Offer.FULL
         self._waiting.push(submission.fair_key, submission)
         self.pump()
-        return Offer.GRANTED if submission.slots or submission.stopped else Offer.WAITING
+        return _GRANTED if submission.slots or submission.stopped else Offer.WAITING
+
+    def _grant_at_once(self, submission: Submission) -> bool:
+        """For a message of one segment when nobody is before it, the rule: as `pump`, without the queue."""
+        if len(submission.text.bodies) > 1 or self._throttle.limited or self._pumping:
+            return False
+        session = self._sessions.next_free()
+        if session is None or self._take_token(self._now_ns()):
+            return False
+        self._sessions.reserve(session)
+        self._granted += 1
+        submission.slots.append(session)
+        self._handler.granted(self.link_id, submission)
+        return True
 
     def _is_full(self) -> bool:
         crowd = self._waiting.count(lambda key: key[1] != PATIENT_LANE)
@@ -178,9 +194,9 @@ class Link:
         In a pause they are held until it ends. A segment whose session is gone gets a place in another one,
         or ends as NotSent when the link is down.
         """
-        if not submission.reference and submission.text.parts > 1:
+        if len(submission.text.bodies) > 1 and not submission.reference:
             submission.reference = self._references.draw(submission.destination.digits)
-        if (self._throttle.limited or self._retries or self._held) and self.bound:
+        if (self._throttle.limited or self._retries.queue or self._held) and self.bound:
             if submission.written < len(submission.slots) and not submission.stopped:
                 self._held[submission] = None
                 self.pump()

@@ -22,17 +22,18 @@ _age = itemgetter(0)
 class Retries:
     """The queue of them. Bounded by the window: each had a slot."""
 
-    __slots__ = ("_queue", "_tries")
+    __slots__ = ("_tries", "queue")
 
     def __init__(self) -> None:
-        self._queue: list[Owner] = []
+        self.queue: list[Owner] = []
+        """Who waits, oldest first; changed in here alone. A plain field: it is looked at per segment."""
         self._tries: dict[int, int] = {}
 
     def __repr__(self) -> str:
-        return f"<Retries waiting={len(self._queue)} tried={len(self._tries)}>"
+        return f"<Retries waiting={len(self.queue)} tried={len(self._tries)}>"
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self.queue)
 
     def add(self, owner: Owner) -> bool:
         """Queue a throttled segment for another try; False when it has had them all."""
@@ -40,12 +41,12 @@ class Retries:
         if tries >= MAX_TRIES:
             return False
         self._tries[owner[0]] = tries + 1
-        insort(self._queue, owner, key=_age)
+        insort(self.queue, owner, key=_age)
         return True
 
     def pop(self) -> Owner:
         """The oldest, to be written now. Raises IndexError when none waits."""
-        return self._queue.pop(0)
+        return self.queue.pop(0)
 
     def ended(self, owner: Owner) -> None:
         """The segment has its end: forget its tries."""
@@ -54,16 +55,16 @@ class Retries:
 
     def take(self, submission: Submission) -> list[Owner]:
         """Take the segments of one message out; they will not go again."""
-        taken = [owner for owner in self._queue if owner[1] is submission]
+        taken = [owner for owner in self.queue if owner[1] is submission]
         if taken:
-            self._queue = [owner for owner in self._queue if owner[1] is not submission]
+            self.queue = [owner for owner in self.queue if owner[1] is not submission]
             for owner in taken:
                 self.ended(owner)
         return taken
 
     def drain(self) -> list[Owner]:
         """Take all out, oldest first."""
-        taken, self._queue = self._queue, []
+        taken, self.queue = self.queue, []
         for owner in taken:
             self.ended(owner)
         return taken

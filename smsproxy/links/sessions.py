@@ -62,7 +62,10 @@ class Sessions:
 
     @property
     def can_submit(self) -> bool:
-        return any(session.can_submit for session in self._all)
+        found = False
+        for session in self._all:  # `any` would make a generator, and this is asked for every message
+            found = found or session.can_submit
+        return found
 
     @property
     def in_flight(self) -> int:
@@ -75,11 +78,11 @@ class Sessions:
     def next_free(self) -> Session | None:
         """The next session, in turn, with a free place; None when all are full or down."""
         sessions, count = self._all, len(self._all)
-        for step in range(count):
-            turn = (self._turn + step) % count
-            if sessions[turn].free_slots > 0:
-                self._turn = turn
-                return sessions[turn]
+        for _ in sessions:
+            session = sessions[self._turn % count]
+            if session.free_slots > 0:
+                return session
+            self._turn += 1
         return None
 
     def reserve(self, session: Session) -> None:

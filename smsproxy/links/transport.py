@@ -28,6 +28,8 @@ CLOSE_S = 1.0
 _UNSENT_MAX = 1 << 20
 """Octets for a peer that does not read; a window of submits comes on top, so that it never stops reading."""
 _SUBMIT_OCTETS = 512
+_BOUND = State.BOUND
+"""A name of this module: an enum's attribute costs more, and this one is read for every segment."""
 
 
 class SmppConnection(asyncio.Protocol):
@@ -44,6 +46,9 @@ class SmppConnection(asyncio.Protocol):
         tick_s: float = TICK_S,
     ) -> None:
         self._session = session
+        self.reserve = session.reserve
+        """What a `Slot` and a `Session` are asked for, done by the session without a step between."""
+        self.unreserve = session.unreserve
         self._submits = submits
         self._on_events = on_events
         self._loop = loop
@@ -63,11 +68,11 @@ class SmppConnection(asyncio.Protocol):
 
     @property
     def bound(self) -> bool:
-        return self._session.state is State.BOUND
+        return self._session.state is _BOUND
 
     @property
     def can_submit(self) -> bool:
-        return self._submits and self._session.state is State.BOUND
+        return self._submits and self._session.state is _BOUND
 
     @property
     def in_flight(self) -> int:
@@ -83,16 +88,11 @@ class SmppConnection(asyncio.Protocol):
         """Time starts to run for connect and bind. Raises ValueError for a bind that cannot be written."""
         self._session.start(self._loop.time())
 
-    def reserve(self) -> bool:
-        return self._session.reserve()
-
-    def unreserve(self) -> None:
-        self._session.unreserve()
-
     def submit(self, body: bytes, owner: object) -> None:
         """Write one submit_sm into a reserved place."""
         self._session.submit(body, owner, self._loop.time())
-        self._flush_soon()
+        if not self._flushing:
+            self._flush_soon()
 
     def answer(self, request: Delivered, command_status: int) -> None:
         """Answer a deliver_sm or data_sm; of no effect when its connection is gone."""

@@ -16,18 +16,19 @@ T = TypeVar("T")
 class FairQueue(Generic[K, T]):
     """Items under keys; every key gets one turn in a round. All operations are O(1) but `ahead`."""
 
-    __slots__ = ("_lines", "_size", "_turns")
+    __slots__ = ("_lines", "_turns", "size")
 
     def __init__(self) -> None:
         self._lines: dict[K, OrderedDict[T, None]] = {}
         self._turns: deque[K] = deque()
-        self._size = 0
+        self.size = 0
+        """How many wait. A plain field: it is read per segment."""
 
     def __repr__(self) -> str:
-        return f"<FairQueue {self._size} under {len(self._lines)} keys>"
+        return f"<FairQueue {self.size} under {len(self._lines)} keys>"
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def push(self, key: K, item: T) -> None:
         line = self._lines.get(key)
@@ -36,7 +37,7 @@ class FairQueue(Generic[K, T]):
             self._turns.append(key)
         if item not in line:
             line[item] = None
-            self._size += 1
+            self.size += 1
 
     def head(self) -> T:
         """The item whose turn it is; it stays. Raises IndexError when nobody waits."""
@@ -52,7 +53,7 @@ class FairQueue(Generic[K, T]):
         key = self._turns[0]
         line = self._lines[key]
         del line[item]
-        self._size -= 1
+        self.size -= 1
         if line:
             self._turns.rotate(-1)
         else:
@@ -65,7 +66,7 @@ class FairQueue(Generic[K, T]):
         if line is None or item not in line:
             return False
         del line[item]
-        self._size -= 1
+        self.size -= 1
         return True
 
     def count(self, wanted: Callable[[K], bool]) -> int:
@@ -79,4 +80,4 @@ class FairQueue(Generic[K, T]):
 
     def drain(self) -> list[T]:
         """Take everybody out, in the order they would have been served."""
-        return [self.pop() for _ in range(self._size)]
+        return [self.pop() for _ in range(self.size)]

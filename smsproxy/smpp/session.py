@@ -76,8 +76,6 @@ from smsproxy.smpp.submits import Submits
 from smsproxy.smpp.timers import Due, SessionTimers
 from smsproxy.smpp.tlv import int_tlv
 
-_SUBMIT_SM_RESP = c.SUBMIT_SM_RESP
-
 
 class State(Enum):
     """Where a session is."""
@@ -89,6 +87,13 @@ class State(Enum):
     CLOSED = "closed"
 
 
+# Attributes of modules and enums cost more than names of this module, and these are read for every segment.
+_SUBMIT_SM = c.SUBMIT_SM
+_SUBMIT_SM_RESP = c.SUBMIT_SM_RESP
+_MAX_SEQUENCE_NUMBER = c.MAX_SEQUENCE_NUMBER
+_BOUND = State.BOUND
+
+
 class EsmeSession:
     """Our side of one TCP life. Every method that something happens in takes `now`."""
 
@@ -97,6 +102,7 @@ class EsmeSession:
         "_framer",
         "_options",
         "_out",
+        "_receives_only",
         "_sequence",
         "_submits",
         "_timers",
@@ -107,6 +113,7 @@ class EsmeSession:
     def __init__(self, options: SessionOptions) -> None:
         self.state = State.OPEN
         self._options = options
+        self._receives_only = options.kind is BindKind.RECEIVER
         self._framer = Framer(options.max_pdu_bytes)
         self._submits = Submits(options.window, options.response_timeout_s)
         self._window = self._submits.window
@@ -139,19 +146,15 @@ class EsmeSession:
     @property
     def free_slots(self) -> int:
         """How many times `reserve` would say yes now."""
-        return self._window.free if self._may_submit else 0
+        return self._window.free if self.state is _BOUND and not self._receives_only else 0
 
     @property
     def in_flight(self) -> int:
         return self._window.in_flight
 
-    @property
-    def _may_submit(self) -> bool:
-        return self.state is State.BOUND and self._options.kind is not BindKind.RECEIVER
-
     def reserve(self) -> bool:
         """Hold one place of the window. False when none is free or nothing may be submitted now."""
-        return self._may_submit and self._window.reserve()
+        return self.state is _BOUND and not self._receives_only and self._window.reserve()
 
     def unreserve(self) -> None:
         """Give a held place back; in every state, so that holding and giving back always pair."""
@@ -163,13 +166,12 @@ class EsmeSession:
         `owner` (never None) comes back in exactly one of SubmitAnswered, Nacked, SubmitTimedOut, SubmitLost.
         Raises NotBoundError when the session ended in between: the place is given back, nothing was queued.
         """
-        if self.state is not State.BOUND:
+        if self.state is not _BOUND:
             self._window.unreserve()
             raise NotBoundError(f"the session is {self.state.value}")
         sequence_number = self._next_sequence()
         self._window.take(sequence_number, owner, now)
-        self._out.append(pack_header(HEADER_OCTETS + len(body), c.SUBMIT_SM, 0, sequence_number))
-        self._out.append(body)
+        self._out += (pack_header(HEADER_OCTETS + len(body), _SUBMIT_SM, 0, sequence_number), body)
         return sequence_number
 
     def answer_deliver(self, request: e.Delivered, command_status: int, now: float) -> None:
@@ -347,9 +349,8 @@ class EsmeSession:
     def _next_sequence(self) -> int:
         """The next number that no request of ours still uses (§5.1.4)."""
         while True:
-            self._sequence = self._sequence % c.MAX_SEQUENCE_NUMBER + 1
-            number = self._sequence
-            if not (self._submits.uses(number) or number in self._asked.values()):
+            self._sequence = number = self._sequence % _MAX_SEQUENCE_NUMBER + 1
+            if not (self._submits.uses(number) or (self._asked and number in self._asked.values())):
                 return number
 
     def _close(self, reason: str) -> list[e.Event]:

@@ -40,7 +40,7 @@ class Submits:
 
     def uses(self, sequence_number: int) -> bool:
         """Whether an answer with this number would mean something already."""
-        return sequence_number in self.window or sequence_number in self._timed_out
+        return sequence_number in self.window.slots or sequence_number in self._timed_out
 
     @property
     def next_expiry(self) -> float | None:

@@ -13,73 +13,77 @@ class Window:
     An owner is any object but None; the window never looks inside. Times are seconds of one monotonic clock.
     """
 
-    __slots__ = ("_reserved", "_slots", "size")
+    __slots__ = ("free", "reserved", "size", "slots")
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._slots: dict[int, tuple[object, float]] = {}
-        self._reserved = 0
+        self.free = size
+        """Places that are neither in flight nor held. Plain fields, these two: they are read per segment."""
+        self.reserved = 0
+        self.slots: dict[int, tuple[object, float]] = {}
+        """By sequence_number: the owner, and when it was sent. Changed in here alone."""
 
     def __repr__(self) -> str:
-        return f"<Window {len(self._slots)}/{self.size} reserved={self._reserved}>"
+        return f"<Window {len(self.slots)}/{self.size} reserved={self.reserved}>"
 
     def __contains__(self, sequence_number: int) -> bool:
-        return sequence_number in self._slots
+        return sequence_number in self.slots
 
     @property
     def in_flight(self) -> int:
-        return len(self._slots)
-
-    @property
-    def reserved(self) -> int:
-        return self._reserved
-
-    @property
-    def free(self) -> int:
-        return self.size - len(self._slots) - self._reserved
+        return len(self.slots)
 
     @property
     def oldest_sent_at(self) -> float | None:
-        for _, sent_at in self._slots.values():
+        for _, sent_at in self.slots.values():
             return sent_at
         return None
 
     def reserve(self) -> bool:
         """Hold one place. False when none is free."""
-        if len(self._slots) + self._reserved >= self.size:
+        if self.free <= 0:
             return False
-        self._reserved += 1
+        self.free -= 1
+        self.reserved += 1
         return True
 
     def unreserve(self) -> None:
         """Give a held place back. Raises ValueError when none is held."""
-        if not self._reserved:
+        if not self.reserved:
             raise ValueError("no place is reserved")
-        self._reserved -= 1
+        self.reserved -= 1
+        self.free += 1
 
     def take(self, sequence_number: int, owner: object, now: float) -> None:
         """Turn a held place into the slot of `sequence_number`. Raises ValueError when none is held."""
-        self.unreserve()
-        self._slots[sequence_number] = (owner, now)
+        if not self.reserved:
+            raise ValueError("no place is reserved")
+        self.reserved -= 1
+        self.slots[sequence_number] = (owner, now)
 
     def answer(self, sequence_number: int) -> object | None:
         """Free the slot of `sequence_number` and return its owner; None when there is no such slot."""
-        slot = self._slots.pop(sequence_number, None)
-        return None if slot is None else slot[0]
+        slot = self.slots.pop(sequence_number, None)
+        if slot is None:
+            return None
+        self.free += 1
+        return slot[0]
 
     def expire(self, now: float, timeout_s: float) -> list[tuple[int, object, float]]:
         """Free the slots taken `timeout_s` or longer ago: (sequence_number, owner, sent_at), oldest first."""
         expired = []
-        for sequence_number, (owner, sent_at) in self._slots.items():
+        for sequence_number, (owner, sent_at) in self.slots.items():
             if sent_at + timeout_s > now:
                 break
             expired.append((sequence_number, owner, sent_at))
         for sequence_number, _, _ in expired:
-            del self._slots[sequence_number]
+            del self.slots[sequence_number]
+        self.free += len(expired)
         return expired
 
     def drain(self) -> list[object]:
         """Free all slots and return their owners, oldest first. Held places stay held."""
-        owners = [owner for owner, _ in self._slots.values()]
-        self._slots.clear()
+        owners = [owner for owner, _ in self.slots.values()]
+        self.slots.clear()
+        self.free += len(owners)
         return owners
