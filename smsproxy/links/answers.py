@@ -30,6 +30,7 @@ from smsproxy.smpp.events import (
     Event,
     LateAnswer,
     Nacked,
+    ReceiptDelivered,
     SubmitAnswered,
     SubmitLost,
     SubmitTimedOut,
@@ -70,11 +71,17 @@ class Answers:
     def sort(self, session: Session, events: list[Event], now: float) -> Batch:
         """One batch of events of one session, in their order."""
         batch = Batch([], [], [], [])
+        receipts: list[ReceiptDelivered] = []
         for event in events:
             match event:
                 case SubmitAnswered(owner, status, smsc_id):
                     self._answer(session, cast(Owner, owner), status, smsc_id, batch, now)
+                case ReceiptDelivered():
+                    receipts.append(event)
                 case Delivered():
+                    if receipts:  # two of one segment count in their order
+                        batch.deliveries.append(self._take(session, receipts))
+                        receipts = []
                     self._deliver(session, event, batch)
                 case Nacked(owner, status):
                     # It is never an ok, whatever its status says.
@@ -89,6 +96,8 @@ class Answers:
                     self._counters.unexpected += 1
                 case _:
                     pass  # the runner's: bound, refused, closed
+        if receipts:
+            batch.deliveries.append(self._take(session, receipts))
         return batch
 
     def _answer(
@@ -131,6 +140,10 @@ class Answers:
         self._counters.settled_late += 1
         outcome = Accepted(smsc_id) if status == ESME_ROK else refused(status)
         batch.late.append((owner[1], owner[2], outcome))
+
+    def _take(self, session: Session, receipts: list[ReceiptDelivered]) -> Delivery:
+        self._counters.receipts += len(receipts)
+        return self._receipts.of_one_read(session, receipts)
 
     def _deliver(self, session: Session, event: Delivered, batch: Batch) -> None:
         try:

@@ -67,9 +67,10 @@ Answered = tuple[Submission, int, SegmentOutcome]
 
 @dataclass(slots=True)
 class Delivery:
-    """A receipt that waits for its answer: `answer(True)` once stored, `answer(False)` for "repeat it"."""
+    """Receipts of one read, in their order, that wait for one answer to all: `answer(True)` once they are
+    stored, `answer(False)` for "repeat them"."""
 
-    receipt: Receipt
+    receipts: list[Receipt]
     answer: Callable[[bool], None]
 
 

@@ -15,9 +15,11 @@ from smsproxy.links.base import Delivery
 from smsproxy.links.sessions import Session
 from smsproxy.settings import LinkSettings
 from smsproxy.smpp.constants import ESME_ROK, ESME_RX_T_APPN
-from smsproxy.smpp.events import Delivered
+from smsproxy.smpp.events import Delivered, ReceiptDelivered
 from smsproxy.smpp.receipt import ParsedReceipt, parse_receipt
 from smsproxy.smpp.receipt_id import receipt_key
+
+_DELIVERED = SegmentState.DELIVERED  # a name of the module costs less than an attribute of an Enum
 
 
 class Receipts:
@@ -32,25 +34,34 @@ class Receipts:
         self._wall_clock = wall_clock
 
     def delivery(self, session: Session, event: Delivered) -> Delivery | None:
-        """The receipt and the way to answer it; None for what is no receipt (an inbound message).
+        """The one receipt and the way to answer it; None for what is no receipt (an inbound message).
 
         Raises BadPduError, with the status to answer, for one that names no segment or no state.
         """
         parsed = parse_receipt(event.pdu, by_text=self._by_text)
         if parsed is None:
             return None
-        key = receipt_key(parsed.smsc_id, self._rule, "receipt")
-        receipt = Receipt(self._account, key, parsed.state, _reason(parsed), self._wall_clock())
-        return Delivery(receipt, partial(answer_with, session, event))
+        return Delivery([self._receipt(parsed, self._wall_clock())], partial(answer_with, session, event))
 
+    def of_one_read(self, session: Session, events: list[ReceiptDelivered]) -> Delivery:
+        """The common ones that came one after the other: nearly all of them, so they share what they can."""
+        at = self._wall_clock()
+        receipts = [self._receipt(event, at) for event in events]
+        numbers = [event.sequence_number for event in events]
+        return Delivery(receipts, partial(_answer_all, session, numbers))
 
-def _reason(parsed: ParsedReceipt) -> str:
-    """The SMSC's words (``UNDELIV err:045``); a delivery needs none."""
-    if parsed.state is SegmentState.DELIVERED:
-        return ""
-    return f"{parsed.stat} err:{parsed.err}" if parsed.err else parsed.stat
+    def _receipt(self, said: ParsedReceipt | ReceiptDelivered, at: float) -> Receipt:
+        smsc_id, state = said.smsc_id, said.state
+        key = smsc_id if self._rule == "raw" else receipt_key(smsc_id, self._rule, "receipt")
+        # The SMSC's words (``UNDELIV err:045``); a delivery needs none.
+        reason = "" if state is _DELIVERED else f"{said.stat} err:{said.err}" if said.err else said.stat
+        return Receipt(self._account, key, state, reason, at)
 
 
 def answer_with(session: Session, event: Delivered, stored: bool) -> None:
     """Tell the SMSC ok, or to repeat it."""
     session.answer(event, ESME_ROK if stored else ESME_RX_T_APPN)
+
+
+def _answer_all(session: Session, sequence_numbers: list[int], stored: bool) -> None:
+    session.answer_receipts(sequence_numbers, ESME_ROK if stored else ESME_RX_T_APPN)

@@ -5,7 +5,7 @@ Pure; kept by the link. A session is a `transport.SmppConnection`; tests use sim
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from smsproxy.links.base import Slot
@@ -31,6 +31,10 @@ class Session(Slot, Protocol):
     def reserve(self) -> bool: ...
 
     def answer(self, request: Delivered, command_status: int) -> None: ...
+
+    def answer_receipts(self, sequence_numbers: Sequence[int], command_status: int) -> None:
+        """Answer those that came as ReceiptDelivered, all with one status."""
+        ...
 
     def rebind(self, reason: str) -> None:
         """Unbind, so that another session takes its place; what is in flight may still be answered."""

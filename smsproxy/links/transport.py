@@ -11,7 +11,7 @@ read from us.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from smsproxy.smpp.events import Closed, Delivered, Event
@@ -97,6 +97,11 @@ class SmppConnection(asyncio.Protocol):
     def answer(self, request: Delivered, command_status: int) -> None:
         """Answer a deliver_sm or data_sm; of no effect when its connection is gone."""
         self._session.answer_deliver(request, command_status, self._loop.time())
+        self._flush_soon()
+
+    def answer_receipts(self, sequence_numbers: Sequence[int], command_status: int) -> None:
+        """As `answer`, for many receipts at once."""
+        self._session.answer_receipts(sequence_numbers, command_status)
         self._flush_soon()
 
     def unbind(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from smsproxy.aio.coalescer import Coalescer, CoalescerFullError
+from smsproxy.aio.coalescer import Coalescer
 from smsproxy.links.base import Delivery
 from smsproxy.obs.log import Log
 from smsproxy.pipeline.attempts import Attempts
@@ -17,11 +17,12 @@ from smsproxy.stores.base import Store
 HOLD_S = 5.0
 RETRY_S = 0.25
 _BATCH_MAX = 10_000
-"""Five seconds of 2,000 receipts/s: while the store is away, none waits behind the hold of others."""
+"""Reads: while the store is away, none waits behind the hold of others."""
 _WAITING_MAX = 100_000
+"""Receipts without an answer, of all links."""
 
 _Held = tuple[float, Delivery]
-"""(when it is sent back at the latest, the receipt)"""
+"""(when they are sent back at the latest, the receipts of one read)"""
 
 
 class Receiver:
@@ -34,6 +35,7 @@ class Receiver:
         self._batches: Coalescer[_Held] = Coalescer(
             self._keep, max_batch=_BATCH_MAX, max_waiting=_WAITING_MAX
         )
+        self._waiting = 0
         self.stored = 0
         self.sent_back = 0
 
@@ -45,18 +47,19 @@ class Receiver:
         """Each will be answered once: ok when it is stored, else "repeat it"."""
         give_up_at = self._loop.time() + HOLD_S
         for delivery in deliveries:
-            try:
-                self._batches.add((give_up_at, delivery))
-            except CoalescerFullError:
+            self._waiting += len(delivery.receipts)
+            if self._waiting > _WAITING_MAX:
                 self._send_back(delivery)
+            else:
+                self._batches.add((give_up_at, delivery))
 
     async def _keep(self, held: list[_Held]) -> None:
         while held:
             began_at = self._loop.time()
             if await self._try(held):
-                self.stored += len(held)
                 for _, delivery in held:
-                    delivery.answer(True)
+                    self.stored += len(delivery.receipts)
+                    self._answer(delivery, stored=True)
                 return
             now = self._loop.time()
             last_chance = now + RETRY_S + (now - began_at)  # the next try may take as long as this one
@@ -70,12 +73,17 @@ class Receiver:
     async def _try(self, held: list[_Held]) -> bool:
         """Whether the store has them. Not waited for past the hold of the oldest: a disk may hang. What it
         stores all the same is a repetition when it comes again."""
+        receipts = [receipt for _, delivery in held for receipt in delivery.receipts]
         try:
             async with asyncio.timeout_at(held[0][0]):
-                return await self._receives.done(self._store.receive([one.receipt for _, one in held]))
+                return await self._receives.done(self._store.receive(receipts))
         except TimeoutError:
             return False
 
     def _send_back(self, delivery: Delivery) -> None:
-        self.sent_back += 1
-        delivery.answer(False)
+        self.sent_back += len(delivery.receipts)
+        self._answer(delivery, stored=False)
+
+    def _answer(self, delivery: Delivery, *, stored: bool) -> None:
+        self._waiting -= len(delivery.receipts)
+        delivery.answer(stored)

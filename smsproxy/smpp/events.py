@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from smsproxy.domain.record import SegmentState
 from smsproxy.smpp.pdu import DataSm, DeliverSm
 
 
@@ -75,6 +76,20 @@ class Delivered:
 
 
 @dataclass(slots=True)
+class ReceiptDelivered:
+    """A deliver_sm that is a receipt of the common shape, read already: as `receipt.ParsedReceipt` has it.
+
+    Every other receipt is a Delivered. The driver answers it by `answer_receipts`.
+    """
+
+    smsc_id: str
+    state: SegmentState
+    stat: str
+    err: str
+    sequence_number: int
+
+
+@dataclass(slots=True)
 class PeerUnbound:
     """The SMSC asked for the end; it was answered and Closed follows."""
 
@@ -102,6 +117,7 @@ Event = (
     | SubmitLost
     | LateAnswer
     | Delivered
+    | ReceiptDelivered
     | PeerUnbound
     | Unexpected
     | Closed

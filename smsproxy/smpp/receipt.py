@@ -3,7 +3,7 @@
 The appendix calls its text an example, and SMSCs took it as one. So: TLVs win over text, the text may be in
 short_message or message_payload, labels come in any case and order, only id and stat are required, err is
 text, and dates are never looked at. The common shape is found with `bytes.find`; the rest by a regex.
-Called by the links for every deliver_sm and data_sm, and by the simulator to build texts.
+Called by the session and the links for every deliver_sm and data_sm, and by the simulator to build texts.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from smsproxy.smpp.constants import (
     TLV_RECEIPTED_MESSAGE_ID,
 )
 from smsproxy.smpp.errors import BadPduError
+from smsproxy.smpp.framing import HEADER_OCTETS
 from smsproxy.smpp.pdu import DataSm, DeliverSm
 from smsproxy.smpp.tlv import int_tlv, text_tlv
 
@@ -114,6 +115,30 @@ def parse_receipt(pdu: DeliverSm | DataSm, *, by_text: bool = False) -> ParsedRe
     if not flagged:
         return None  # a handset's acknowledgement may name the message it answers (§5.3.2.12)
     raise BadPduError(pdu.command_id, 0, ESME_RX_P_APPN, f"a receipt without {'stat' if smsc_id else 'id'}")
+
+
+def read_receipt_frame(frame: bytes) -> tuple[str, SegmentState, str, str] | None:
+    """(smsc_id, state, stat, err) of a whole deliver_sm PDU that is a receipt as most SMSCs send it.
+
+    That is: flagged as a receipt and not as an intermediate one, the text of Appendix B, no dates, no TLVs.
+    None for all else: then `decode` and `parse_receipt` tell. What this reads they read the same.
+    """
+    find = frame.find
+    service_end = find(0, HEADER_OCTETS)
+    source_end = find(0, service_end + 3)
+    fields = find(0, source_end + 3) + 1  # esm_class, … , sm_length: ten octets when the dates are empty
+    if not (HEADER_OCTETS <= service_end < source_end < fields) or len(frame) < fields + 10:
+        return None
+    if frame[fields] & ESM_CLASS_TYPE_MASK != ESM_CLASS_RECEIPT or frame[fields + 3] or frame[fields + 4]:
+        return None
+    text = frame[fields + 10 :]
+    if len(text) != frame[fields + 9]:
+        return None
+    found = _from_common_text(text)
+    if found is None:
+        return None
+    smsc_id, stat, err = found
+    return smsc_id, _STATES[stat], stat, err
 
 
 def _from_common_text(text: bytes) -> tuple[str, str, str] | None:

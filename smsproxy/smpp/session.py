@@ -33,6 +33,7 @@ Keep-alive
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import assert_never
 
@@ -72,6 +73,7 @@ from smsproxy.smpp.pdu import (
     UnbindResp,
     UnknownPdu,
 )
+from smsproxy.smpp.receipt import read_receipt_frame
 from smsproxy.smpp.submits import Submits
 from smsproxy.smpp.timers import Due, SessionTimers
 from smsproxy.smpp.tlv import int_tlv
@@ -90,8 +92,11 @@ class State(Enum):
 # Attributes of modules and enums cost more than names of this module, and these are read for every segment.
 _SUBMIT_SM = c.SUBMIT_SM
 _SUBMIT_SM_RESP = c.SUBMIT_SM_RESP
+_DELIVER_SM = c.DELIVER_SM
+_DELIVER_SM_RESP = c.DELIVER_SM_RESP
 _MAX_SEQUENCE_NUMBER = c.MAX_SEQUENCE_NUMBER
 _BOUND = State.BOUND
+_RECEIVING = (State.BOUND, State.UNBINDING)
 
 
 class EsmeSession:
@@ -180,6 +185,12 @@ class EsmeSession:
             response_id = request.pdu.command_id | c.RESPONSE_BIT
             self._out.append(encode_delivery_answer(response_id, request.sequence_number, command_status))
 
+    def answer_receipts(self, sequence_numbers: Sequence[int], command_status: int) -> None:
+        """Queue the answers to many ReceiptDelivered. As `answer_deliver`."""
+        if self.state is not State.CLOSED:
+            answers = [encode_delivery_answer(_DELIVER_SM_RESP, n, command_status) for n in sequence_numbers]
+            self._out.append(b"".join(answers))
+
     def unbind(self, now: float) -> None:
         """Queue the unbind; nothing is submitted any more. Of no effect unless bound."""
         if self.state is State.BOUND:
@@ -243,6 +254,11 @@ class EsmeSession:
                 smsc_id = decode_message_id(frame)
                 events.append(answered(sequence_number, command_status, smsc_id, now))
                 continue
+            if command_id == _DELIVER_SM and self.state in _RECEIVING:
+                receipt = read_receipt_frame(frame)  # as hot: neither a DeliverSm nor its addresses
+                if receipt is not None:
+                    events.append(e.ReceiptDelivered(*receipt, sequence_number))
+                    continue
             events += self._received(frame, now)
             if self.closed:
                 return events

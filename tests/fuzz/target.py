@@ -13,7 +13,7 @@ from smsproxy.smpp.errors import BadPduError, FramingLostError
 from smsproxy.smpp.framing import Framer
 from smsproxy.smpp.options import SessionOptions
 from smsproxy.smpp.pdu import BindKind, BindResp, DataSm, DeliverSm
-from smsproxy.smpp.receipt import parse_receipt
+from smsproxy.smpp.receipt import parse_receipt, read_receipt_frame
 from smsproxy.smpp.receipt_id import receipt_key
 from smsproxy.smpp.session import EsmeSession
 
@@ -65,6 +65,10 @@ def _decoded(frame: bytes) -> bool:
             return True
         parse_receipt(pdu, by_text=True)
         receipt = parse_receipt(pdu)
+        found = read_receipt_frame(frame) if isinstance(pdu, DeliverSm) else None
+        if found is not None:
+            assert receipt is not None
+            assert found == (receipt.smsc_id, receipt.state, receipt.stat, receipt.err), "read otherwise"
     except (BadPduError, FramingLostError):
         return False
     if receipt is not None:
@@ -89,6 +93,8 @@ def _session_survives(data: bytes, lost: bool) -> None:
     for event in events:
         if isinstance(event, e.Delivered):
             session.answer_deliver(event, c.ESME_ROK, 1)
+        elif isinstance(event, e.ReceiptDelivered):
+            session.answer_receipts([event.sequence_number], c.ESME_ROK)
     said = session.data_to_send()
     events += session.lost(2)
     ended = [event.owner for event in events if isinstance(event, _ENDS)]

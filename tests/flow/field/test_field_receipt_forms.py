@@ -162,7 +162,7 @@ async def test_tlvs_that_kill_other_gateways_cost_neither_the_receipt_nor_the_se
         await live.bound()
         session.send("deliver_sm", 9, receipt_body("77") + bytes.fromhex(tlvs))
         await until_live(lambda: live.desk.deliveries)
-        assert live.desk.deliveries[0].receipt.state is SegmentState.DELIVERED
+        assert live.desk.receipts[0].state is SegmentState.DELIVERED
         live.desk.deliveries[0].answer(True)
         assert (await session.next("deliver_sm_resp")).number == 9
         assert live.log.events == ["link_bound"]
@@ -174,7 +174,7 @@ async def test_the_last_character_of_an_id_without_a_nul_is_not_lost() -> None:
         await live.bound()
         session.send("deliver_sm", 9, receipt_body("other") + bytes.fromhex("001E0006") + b"ABC123")
         await until_live(lambda: live.desk.deliveries)
-        assert live.desk.deliveries[0].receipt.receipt_key == "ABC123"
+        assert live.desk.receipts[0].receipt_key == "ABC123"
 
 
 async def test_a_part_whose_receipt_never_comes_does_not_hold_the_others_back(tmp_path: Path) -> None:

@@ -27,11 +27,11 @@ async def test_a_long_message_goes_over_and_its_receipts_come_back(foreign: Fore
         await live.bound()
         assert live.link.smsc_system_id == "smpp34"
         message = live.offer(parts=4)
-        await until(lambda: message.ended and len(live.desk.deliveries) == 4)
+        await until(lambda: message.ended and len(live.desk.receipts) == 4)
         for number, outcome in message.outcomes.items():
             assert isinstance(outcome, Accepted)
             assert foreign.taken[outcome.smsc_id].short_message[5] == number
-        receipts = [delivery.receipt for delivery in live.desk.deliveries]
+        receipts = live.desk.receipts
         assert {receipt.receipt_key for receipt in receipts} == set(foreign.taken)
         assert {receipt.state for receipt in receipts} == {SegmentState.DELIVERED}
         assert foreign.receipt_answers == []

@@ -24,8 +24,9 @@ async def test_a_receipt_is_answered_ok_only_once_it_is_stored(smsc: RawSmsc) ->
         session.deliver("77", number=901)
         await until(lambda: live.desk.deliveries)
         (delivery,) = live.desk.deliveries
-        assert (delivery.receipt.receipt_key, delivery.receipt.state) == ("77", SegmentState.DELIVERED)
-        assert delivery.receipt.account == f"esme@127.0.0.1:{smsc.port}"
+        (receipt,) = delivery.receipts
+        assert (receipt.receipt_key, receipt.state) == ("77", SegmentState.DELIVERED)
+        assert receipt.account == f"esme@127.0.0.1:{smsc.port}"
         session.send("enquire_link", 5)
         await session.next("enquire_link_resp")  # everything before this was answered by now
         delivery.answer(True)

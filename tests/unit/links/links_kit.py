@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
 from smsproxy.domain.address import Address
 from smsproxy.domain.outcome import NotSent, SegmentOutcome
+from smsproxy.domain.receipt import Receipt
 from smsproxy.limits.gcra import Gcra
 from smsproxy.links.base import Answered, Delivery, Inbound, Shaper, text_options
 from smsproxy.links.link import Link
@@ -90,6 +91,7 @@ class CountingSession:
         self.written: list[tuple[str, int]] = []
         self.most_at_once = 0
         self.answers: list[tuple[Delivered, int]] = []
+        self.receipts_answered: list[tuple[Sequence[int], int]] = []
         self.why = ""
 
     @property
@@ -128,6 +130,9 @@ class CountingSession:
 
     def answer(self, request: Delivered, command_status: int) -> None:
         self.answers.append((request, command_status))
+
+    def answer_receipts(self, sequence_numbers: Sequence[int], command_status: int) -> None:
+        self.receipts_answered.append((sequence_numbers, command_status))
 
     def rebind(self, reason: str) -> None:
         self.state = "unbinding"
@@ -229,6 +234,10 @@ class Desk:
 
     def received(self, deliveries: list[Delivery]) -> None:
         self.deliveries += deliveries
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        return [receipt for delivery in self.deliveries for receipt in delivery.receipts]
 
     def inbound(self, link_id: int, segments: list[Inbound]) -> None:
         assert link_id == self.link.link_id

@@ -12,7 +12,7 @@ from smsproxy.domain.record import SegmentState
 from smsproxy.links.receipts import Receipts
 from smsproxy.settings import LinkSettings
 from smsproxy.smpp.constants import ESME_ROK, ESME_RX_P_APPN, ESME_RX_T_APPN
-from smsproxy.smpp.events import Delivered
+from smsproxy.smpp.events import Delivered, ReceiptDelivered
 from smsproxy.smpp.pdu import DataSm, DeliverSm
 
 RECEIPT = 4
@@ -27,7 +27,8 @@ def a_receipt(text: str, **settings: Any) -> Receipt:
     values = {"system_id": "esme", "host": "smsc.example", "port": 3000, **settings}
     delivery = Receipts(LinkSettings(**values), lambda: 1234.5).delivery(CountingSession(), delivered(text))
     assert delivery is not None
-    return delivery.receipt
+    (receipt,) = delivery.receipts
+    return receipt
 
 
 def test_a_receipt_is_filed_under_the_account_and_the_id() -> None:
@@ -77,14 +78,37 @@ def test_a_receipt_that_cannot_be_stored_is_asked_for_again() -> None:
 def test_receipts_of_one_read_are_handed_over_together_and_in_order() -> None:
     bench = Bench()
     bench.link.on_events(bench.session, [delivered(f"id:{number} stat:DELIVRD") for number in range(3)])
-    assert [delivery.receipt.receipt_key for delivery in bench.desk.deliveries] == ["0", "1", "2"]
+    assert [receipt.receipt_key for receipt in bench.desk.receipts] == ["0", "1", "2"]
+
+
+def read(key: str, number: int) -> ReceiptDelivered:
+    return ReceiptDelivered(key, SegmentState.DELIVERED, "DELIVRD", "000", number)
+
+
+def test_receipts_of_the_common_shape_share_one_answer() -> None:
+    bench = Bench()
+    bench.link.on_events(bench.session, [read("a", 7), read("b", 9)])
+    assert bench.session.receipts_answered == []
+    (delivery,) = bench.desk.deliveries
+    assert [receipt.receipt_key for receipt in delivery.receipts] == ["a", "b"]
+    delivery.answer(True)
+    delivery.answer(False)
+    assert bench.session.receipts_answered == [([7, 9], ESME_ROK), ([7, 9], ESME_RX_T_APPN)]
+    assert bench.link.counters.receipts == 2
+
+
+def test_the_order_of_receipts_holds_whatever_their_shapes() -> None:
+    bench = Bench()
+    bench.link.on_events(bench.session, [read("a", 1), delivered("id:b stat:DELIVRD"), read("c", 3)])
+    assert [receipt.receipt_key for receipt in bench.desk.receipts] == ["a", "b", "c"]
+    assert bench.link.counters.receipts == 3
 
 
 def test_a_data_sm_may_be_a_receipt_too() -> None:
     bench = Bench()
     pdu = DataSm("", PHONE, SOURCE, RECEIPT, tlvs={0x001E: b"77\0", 0x0427: b"\x02"})
     bench.link.on_events(bench.session, [Delivered(pdu, 5)])
-    assert bench.desk.deliveries[0].receipt.receipt_key == "77"
+    assert bench.desk.receipts[0].receipt_key == "77"
 
 
 def test_a_message_from_a_handset_is_counted_and_answered_when_it_is_taken() -> None:

@@ -510,4 +510,4 @@ class AnswerBox:
 
     def delivery(self, key: str, state: Any, account: str = "me@127.0.0.1:2775") -> Delivery:
         receipt = Receipt(account, key, state, "", time.time())
-        return Delivery(receipt, lambda ok: self.answers.append((key, ok)))
+        return Delivery([receipt], lambda ok: self.answers.append((key, ok)))

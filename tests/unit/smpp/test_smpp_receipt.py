@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from smpp_strategies import DELIVERS
 
+from smsproxy.domain.address import Address
 from smsproxy.domain.record import SegmentState
 from smsproxy.smpp import constants as c
+from smsproxy.smpp.codec import decode, encode
 from smsproxy.smpp.errors import BadPduError
 from smsproxy.smpp.pdu import DataSm, DeliverSm
-from smsproxy.smpp.receipt import parse_receipt, receipt_text
+from smsproxy.smpp.receipt import parse_receipt, read_receipt_frame, receipt_text
 from tests.golden.golden_receipts import CASES, pdu_of
 
 
@@ -150,3 +153,61 @@ def test_any_receipt_is_read_or_refused_with_the_named_error(
     else:
         usable = receipt is None or bool(receipt.smsc_id and receipt.stat)
     assert usable
+
+
+def read_both_ways(frame: bytes) -> bool:
+    """Whether the frame is read without a DeliverSm; what is read is what the long way reads."""
+    found = read_receipt_frame(frame)
+    if found is None:
+        return False
+    _, pdu = decode(frame)
+    assert isinstance(pdu, DeliverSm)
+    receipt = parse_receipt(pdu)
+    assert receipt is not None
+    assert found == (receipt.smsc_id, receipt.state, receipt.stat, receipt.err)
+    return True
+
+
+COMMON = receipt_text("77", "UNDELIV", err="045", submit_date="2101010000", done_date="2101010001")
+
+
+def test_a_receipt_of_the_common_shape_is_read_from_its_frame() -> None:
+    addresses = Address(1, 1, "998901234567"), Address(5, 0, "SENDER")
+    assert read_both_ways(encode(DeliverSm("", *addresses, 4, short_message=COMMON), 9))
+    assert read_both_ways(encode(DeliverSm("VMA", short_message=COMMON, esm_class=0x44), 9))
+
+
+@pytest.mark.parametrize(
+    "pdu",
+    [
+        DeliverSm(short_message=COMMON),
+        DeliverSm(esm_class=0x20, short_message=COMMON),
+        DeliverSm(esm_class=4, short_message=b"id:1 stat:DELIVRD"),
+        DeliverSm(esm_class=4, short_message=COMMON, tlvs={0x0427: b"\x02"}),
+        DeliverSm(esm_class=4, short_message=COMMON, schedule_delivery_time="2101010000000000"[:16]),
+        DeliverSm(esm_class=4, short_message=COMMON, validity_period="2101010000000000"[:16]),
+        DeliverSm(esm_class=4),
+    ],
+)
+def test_any_other_delivery_goes_the_long_way(pdu: DeliverSm) -> None:
+    assert not read_both_ways(encode(pdu, 9))
+
+
+@given(
+    pdu=DELIVERS, text=st.just(COMMON) | st.lists(_PIECES, max_size=20).map(b"".join), flagged=st.booleans()
+)
+def test_both_ways_read_the_same_of_any_delivery(pdu: DeliverSm, text: bytes, flagged: bool) -> None:
+    pdu.short_message = text
+    pdu.esm_class = 4 if flagged else pdu.esm_class
+    read_both_ways(encode(pdu, 9))
+
+
+@given(cut=st.integers(16, 200), changed=st.integers(16, 199), octet=st.integers(0, 255))
+def test_both_ways_read_the_same_of_a_damaged_receipt(cut: int, changed: int, octet: int) -> None:
+    frame = bytearray(
+        encode(DeliverSm("", Address(1, 1, "9"), Address(1, 1, "8"), 4, short_message=COMMON), 9)
+    )
+    frame[min(changed, len(frame) - 1)] = octet
+    frame = frame[:cut]
+    frame[:4] = len(frame).to_bytes(4, "big")
+    read_both_ways(bytes(frame))

@@ -19,6 +19,7 @@ from smpp_builders import (
 )
 from smpp_strategies import PDUS
 
+from smsproxy.domain.record import SegmentState
 from smsproxy.smpp import constants as c
 from smsproxy.smpp.codec import encode
 from smsproxy.smpp.errors import NotBoundError
@@ -29,6 +30,7 @@ from smsproxy.smpp.events import (
     Delivered,
     Event,
     PeerUnbound,
+    ReceiptDelivered,
     SubmitAnswered,
     SubmitLost,
     Unexpected,
@@ -50,6 +52,7 @@ from smsproxy.smpp.pdu import (
     Unbind,
     UnbindResp,
 )
+from smsproxy.smpp.receipt import receipt_text
 from smsproxy.smpp.session import EsmeSession, State
 
 
@@ -265,6 +268,33 @@ def test_delivery_is_handed_over_and_answered_under_its_own_number(
     assert isinstance(event, Delivered)
     session.answer_deliver(event, status, 2)
     assert_pdu_sent(session, response, number, status)
+
+
+def test_a_receipt_of_the_common_shape_is_read_and_answered_with_others() -> None:
+    session = a_bound_session()
+    text = receipt_text("77", "UNDELIV", err="045", submit_date="a", done_date="b")
+    frames = [encode(DeliverSm(esm_class=4, short_message=text), number) for number in (3, 0xFFFFFFFF)]
+    events = session.receive(b"".join(frames), 1)
+    wanted = ("77", SegmentState.UNDELIVERABLE, "UNDELIV", "045")
+    assert events == [ReceiptDelivered(*wanted, 3), ReceiptDelivered(*wanted, 0xFFFFFFFF)]
+    assert_nothing_sent(session)
+    session.answer_receipts([3, 0xFFFFFFFF], c.ESME_RX_T_APPN)
+    answers = [
+        (type(pdu), header.sequence_number, header.command_status) for header, pdu in pdus_sent(session)
+    ]
+    assert answers == [(DeliverSmResp, number, c.ESME_RX_T_APPN) for number in (3, 0xFFFFFFFF)]
+    session.lost(2)
+    session.answer_receipts([4], c.ESME_ROK)
+    assert_nothing_sent(session)
+
+
+def test_a_receipt_of_the_common_shape_is_refused_before_the_bind_is_answered() -> None:
+    session = a_binding_session()
+    session.data_to_send()
+    text = receipt_text("77", submit_date="a", done_date="b")
+    (event,) = session.receive(encode(DeliverSm(esm_class=4, short_message=text), 9), 0)
+    assert event == Unexpected("deliver_sm before the bind was answered")
+    assert_pdu_sent(session, DeliverSmResp, 9, c.ESME_RINVBNDSTS)
 
 
 def test_delivery_is_not_answered_after_the_end() -> None:
