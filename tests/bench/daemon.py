@@ -43,8 +43,13 @@ class DaemonFiles:
     """As the store names the account of the link."""
 
 
-def prepare(directory: Path, smsc: str, overlay: Table, *, tls: bool, redis_url: str) -> DaemonFiles:
-    """Write everything `smsproxy run --config` needs into `directory`; `smsc` is the SMSC's host:port."""
+def prepare(
+    directory: Path, smsc: str, overlay: Table, *, tls: bool, places: Mapping[str, str]
+) -> DaemonFiles:
+    """Write everything `smsproxy run --config` needs into `directory`; `smsc` is the SMSC's host:port.
+
+    `places`: what "{name}" in a text of `overlay` stands for.
+    """
     secret = secrets.token_urlsafe(32)
     (directory / "app.secret").write_text(secret)
     (directory / "link.password").write_text("bench")
@@ -55,7 +60,10 @@ def prepare(directory: Path, smsc: str, overlay: Table, *, tls: bool, redis_url:
         tls_files = {"tls_cert_file": str(certificate), "tls_key_file": str(certificate.with_suffix(".key"))}
         settings = _merged(settings, {"server": tls_files})
     config = directory / "smsproxy.toml"
-    config.write_text(to_toml(settings).replace("{redis}", redis_url))
+    text = to_toml(settings)
+    for name, url in places.items():
+        text = text.replace(f"{{{name}}}", url)
+    config.write_text(text)
     claims = {"app_id": APP_ID, "exp": int(time.time()) + _TOKEN_TTL_S}
     token = jwt.encode(claims, secret, algorithm="HS256")
     return DaemonFiles(config, grpc, http, token, certificate, _store(directory), f"{_SYSTEM_ID}@{smsc}")

@@ -40,6 +40,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--streams", type=int, default=4, help="over all connections")
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--window", type=int, default=500, help="unanswered messages (calls) per stream")
+    parser.add_argument("--per-frame", type=int, default=1, help="messages in one DATA frame of a stream")
     parser.add_argument(
         "--unary", action="store_true", help="SendMessage calls, streams x window of them open"
     )
@@ -64,6 +65,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not 1 <= args.connections <= args.streams <= args.messages:
         parser.error("wanted: 1 <= connections <= streams <= messages")
+    if args.per_frame < 1 or (args.unary and args.per_frame > 1):
+        parser.error("wanted: per-frame >= 1, and 1 with --unary")
     if args.messages > args.connections * _MAX_MESSAGES_PER_CONNECTION:
         parser.error(f"at most {_MAX_MESSAGES_PER_CONNECTION} messages per connection")
     if args.window < 1 or args.first < 0 or args.first + args.messages > _MAX_NUMBER:
@@ -147,6 +150,7 @@ def _drivers(args: argparse.Namespace, tally: Tally, finished: Callable[[], None
         text=args.text,
         strategy=args.strategy,
         transaction_ids=args.transaction_ids,
+        per_frame=args.per_frame,
         run_id=secrets.token_hex(4),
     )
     if args.unary:

@@ -1,8 +1,8 @@
 """The bench's messages: protobuf classes of `sms.v1`, and request templates that cost nothing much to fill.
 
-A template is one whole DATA frame as a bytes format: only the digits of daddr (and of the transaction_id)
-change, their width is fixed, so lengths and prefixes are right without looking. Called by the load drivers
-and by echo.py. The descriptors live in a private pool, as the product's own do.
+A template is one gRPC message as a bytes format: only the digits of daddr (and of the transaction_id) change,
+their width is fixed, so lengths and prefixes are right without looking. Called by the load drivers and by
+echo.py. The descriptors live in a private pool, as the product's own do.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _ID_MARK = "\x02" * 36  # as long as a UUID
 _FRAME = struct.Struct(">BHBBL")
 _PREFIX = struct.Struct(">BL")
 _END_STREAM = 0x1
+_MAX_FRAME_OCTETS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Request:
     text: str = DEFAULT_TEXT
     strategy: str = ""
     transaction_ids: bool = False
+    per_frame: int = 1
+    """Messages in one DATA frame, as far as it holds them: 1 is what grpc-go sends."""
     run_id: str = "00000000"
 
 
@@ -60,22 +63,37 @@ def _pool() -> descriptor_pool.DescriptorPool:
 class Template:
     """Requests number n, n+1, ... as joined DATA frames of one stream; n is below 10^9."""
 
-    __slots__ = ("_format", "_twice", "octets")
+    __slots__ = ("_flags", "_format", "_head", "_per_frame", "_stream_id", "_twice", "octets")
 
     def __init__(self, request: Request, stream_id: int, *, end_stream: bool = False) -> None:
         payload = _payload_format(request)
         self._twice = request.transaction_ids
         size = len(payload % ((0, 0) if self._twice else 0))
         self.octets = _PREFIX.size + size  # what flow control counts
-        flags = _END_STREAM if end_stream else 0
-        head = _FRAME.pack(0, self.octets, 0, flags, stream_id) + _PREFIX.pack(0, size)
-        self._format = _escaped(head) + payload
+        self._stream_id = stream_id
+        self._flags = _END_STREAM if end_stream else 0
+        self._per_frame = min(request.per_frame, _MAX_FRAME_OCTETS // self.octets)
+        self._head = self._frame_head(self._per_frame)
+        head = _escaped(self._head) if self._per_frame == 1 else b""
+        self._format = head + _escaped(_PREFIX.pack(0, size)) + payload
 
     def frames(self, first: int, count: int) -> bytes:
-        """`count` frames from request number `first` on, each message in its own frame."""
+        """`count` messages from request number `first` on."""
         numbers = range(first, first + count)
         slots: Iterable[object] = zip(numbers, numbers, strict=True) if self._twice else numbers
-        return b"".join(map(self._format.__mod__, slots))
+        messages = map(self._format.__mod__, slots)
+        return b"".join(messages) if self._per_frame == 1 else self._packed(list(messages))
+
+    def _packed(self, messages: list[bytes]) -> bytes:
+        parts: list[bytes] = []
+        for begin in range(0, len(messages), self._per_frame):
+            piece = messages[begin : begin + self._per_frame]
+            parts.append(self._head if len(piece) == self._per_frame else self._frame_head(len(piece)))
+            parts += piece
+        return b"".join(parts)
+
+    def _frame_head(self, messages: int) -> bytes:
+        return _FRAME.pack(0, messages * self.octets, 0, self._flags, self._stream_id)
 
 
 def _payload_format(request: Request) -> bytes:

@@ -61,18 +61,26 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 170)
     results: list[report.RowResult] = []
     server_core = pin(console)
-    for row in args.rows:
+    wanted = [row for row in args.rows if not _skipped(row, console)]
+    for row in wanted:
         try:
             results.append(measure(row, args, server_core, console))
         except BenchError as error:
             console.print(f"{row.name} failed: {error}", style="red", markup=False, highlight=False)
     if not results:
-        return 1
+        return 1 if wanted else 0
     console.print(report.table(results))
     options = {"rounds": args.rounds, "messages": args.messages, "server_core": server_core}
     report.write(BUILD / "bench.json", results, options)
     console.print(f"written: {(BUILD / 'bench.json').relative_to(ROOT)}")
-    return 0 if len(results) == len(args.rows) else 1
+    return 0 if len(results) == len(wanted) else 1
+
+
+def _skipped(row: Row, console: Console) -> bool:
+    """Says so when a row needs what is not here."""
+    if row.cannot:
+        console.print(f"{row.name} skipped: {row.cannot}", style="yellow", markup=False, highlight=False)
+    return bool(row.cannot)
 
 
 def pin(console: Console) -> int | None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.bench import daemon
 from tests.bench.procs import BenchError, Child
-from tests.bench.rows import Row
+from tests.bench.rows import Row, aerospike_url
 from tests.bench.stored import fill
 
 _START_S = 30.0
@@ -95,7 +95,8 @@ class PipelineSide:
         """Start the daemon and wait until it is ready and bound."""
         smsc = self._smsc.json_line(_START_S)["listening"]
         row = self._row
-        files = daemon.prepare(self._directory, smsc, row.settings, tls=row.tls, redis_url=self._redis_url)
+        places = {"redis": self._redis_url, "aerospike": aerospike_url()}
+        files = daemon.prepare(self._directory, smsc, row.settings, tls=row.tls, places=places)
         if self._stored:
             fill(files.store, self._stored, files.account, derived_ids="--transaction-ids" in row.load)
         arguments = [self._program, "run", "--config", str(files.config)]

@@ -74,6 +74,7 @@ def load(target: str, *arguments: str) -> tuple[int, dict[str, Any]]:
     "arguments",
     [
         ("--streams", "3", "--connections", "2", "--window", "100", "--transaction-ids"),
+        ("--streams", "2", "--window", "100", "--per-frame", "33"),
         ("--unary", "--streams", "1", "--window", "50"),
     ],
 )
