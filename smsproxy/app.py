@@ -18,7 +18,7 @@ from smsproxy.auth.doorkeeper import Doorkeeper
 from smsproxy.auth.grants import Grants
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.http.server import HttpServer
-from smsproxy.links.base import Answered, Delivery, Inbound, Submission
+from smsproxy.links.pool import Directory
 from smsproxy.links.supervisor import LinkSupervisor
 from smsproxy.obs import metrics
 from smsproxy.obs.log import get_log
@@ -69,16 +69,18 @@ class App:
         self.grants = Grants(settings.apps, self._log)
         self.redis = assembly.redis(settings)
         self.limits = assembly.limits(settings, self.redis)
-        max_segments = settings.text.max_segments
-        self.links = LinkSupervisor(_Relay(self), self.limits.make_shaper, max_segments, self._log)
+        directory = Directory()
         options = assembly.pipeline_options(settings)
         self.pipeline = Pipeline(
-            options, self.store, self.links.directory, self.limits.admission, self.policy, self._log
+            options, self.store, directory, self.limits.admission, self.policy, self._log
+        )
+        self.links = LinkSupervisor(
+            self.pipeline, self.limits.make_shaper, settings.text.max_segments, self._log, directory
         )
         self.core = Core(
             self.pipeline,
             self.store,
-            self.links.directory,
+            directory,
             self.authenticator,
             receipt_timeout_s=settings.store.receipt_timeout_s,
             default_text=TextOptions(max_segments=settings.text.max_segments),
@@ -253,31 +255,6 @@ def _listening(key: str, address: str) -> Iterator[None]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise StartError(f"{key}: cannot listen on {address}: {reason.lower()}") from error
-
-
-class _Relay:
-    """links.base.LinkEvents, handed on to the pipeline: links are built before it exists."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    def granted(self, link_id: int, submission: Submission) -> None:
-        self._app.pipeline.granted(link_id, submission)
-
-    def answered(self, answers: list[Answered]) -> None:
-        self._app.pipeline.answered(answers)
-
-    def answered_late(self, answers: list[Answered]) -> None:
-        self._app.pipeline.answered_late(answers)
-
-    def received(self, deliveries: list[Delivery]) -> None:
-        self._app.pipeline.received(deliveries)
-
-    def inbound(self, link_id: int, segments: list[Inbound]) -> None:
-        self._app.pipeline.inbound(link_id, segments)
-
-    def abandoned(self, submission: Submission) -> None:
-        self._app.pipeline.abandoned(submission)
 
 
 class _State:

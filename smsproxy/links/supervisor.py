@@ -26,10 +26,17 @@ normally take under 2 s (spec §9)."""
 
 
 class LinkSupervisor:
-    """Owns the runners. `directory` is what the pipeline picks from."""
+    """Owns the runners. `directory` is what the pipeline, which has it from the start, picks from."""
 
-    def __init__(self, handler: LinkEvents, make_shaper: MakeShaper, max_segments: int, log: Log) -> None:
-        self.directory = Directory()
+    def __init__(
+        self,
+        handler: LinkEvents,
+        make_shaper: MakeShaper,
+        max_segments: int,
+        log: Log,
+        directory: Directory | None = None,
+    ) -> None:
+        self.directory = directory or Directory()
         self._handler = handler
         self._make_shaper = make_shaper
         self._max_segments = max_segments

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from smsproxy.auth.base import Authenticator
 from smsproxy.domain.caller import Caller
 from smsproxy.domain.errors import ForbiddenError, NotFoundError, RefusedError
 from smsproxy.domain.ids import parse_id
-from smsproxy.domain.message import Message
-from smsproxy.domain.outcome import Answer, Status
+from smsproxy.domain.outcome import Status
 from smsproxy.domain.record import MessageRecord
 from smsproxy.pipeline.base import Routes
 from smsproxy.pipeline.measure import measure
 from smsproxy.pipeline.pipeline import Pipeline
-from smsproxy.pipeline.ports import Audience, Lane, TextMeasure, Ticket
+from smsproxy.pipeline.ports import Audience, TextMeasure
 from smsproxy.stores.base import Health, Store
 from smsproxy.text.segmentation import TextOptions
 
@@ -39,6 +37,8 @@ class Core:
         self._authenticator = authenticator
         self._receipt_timeout_s = receipt_timeout_s
         self._default_text = default_text
+        self.submit = pipeline.submit
+        """ports.Gateway.submit, without a step between: every message passes it."""
         self.started = False
 
     def reload(self, default_text: TextOptions) -> None:
@@ -63,17 +63,6 @@ class Core:
 
     def authenticate_again(self, authorization: str | None, app_id: str | None) -> Caller:
         return self._authenticator.authenticate_again(authorization, app_id)
-
-    def submit(
-        self,
-        message: Message,
-        caller: Caller,
-        lane: Lane,
-        reply: Callable[[int, Answer], None],
-        tag: int = 0,
-        deadline: float | None = None,
-    ) -> Ticket:
-        return self._pipeline.submit(message, caller, lane, reply, tag, deadline)
 
     def link_status(self, caller: Caller, route_id: int) -> tuple[bool, str]:
         self._check_route(caller, route_id)
