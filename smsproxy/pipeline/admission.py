@@ -7,17 +7,17 @@ segments) it leaves in the job.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from smsproxy.domain.ids import derived_id, id_text, time_ordered_id
+from smsproxy.domain.ids import derived_id
 from smsproxy.domain.outcome import Answer, Status
 from smsproxy.limits.base import ASK, NS_PER_S, UNAVAILABLE, Admission, ms_from_ns
 from smsproxy.pipeline import fields
 from smsproxy.pipeline.base import Routes
 from smsproxy.pipeline.ends import expired, refusal
+from smsproxy.pipeline.ids import MessageIds
 from smsproxy.pipeline.job import Job
 from smsproxy.text.errors import TextError
 from smsproxy.text.segmentation import segment
@@ -26,8 +26,6 @@ BUSY_RETRY_MS = 1000
 """What a caller is told who meets a full pipeline or waiting room: nobody knows, a second is polite."""
 PARKED = Answer(Status.INTERNAL)
 """Not an answer: the limits must be asked for, `LimitStage` has the job from here. Compared by identity."""
-_ENTROPY_BYTES = 10
-_ENTROPY_POOL = 409 * _ENTROPY_BYTES
 _STRATEGY_SHOWN = 32
 
 
@@ -56,8 +54,7 @@ class AdmissionStage:
         self._limits = limits
         self._knows_strategy = knows_strategy
         self._loop = asyncio.get_running_loop()
-        self._entropy = b""
-        self._entropy_at = 0
+        self._ids = MessageIds()
 
     def refusal(self, job: Job, *, in_flight: int, draining: bool) -> Answer | None:
         """Why the message may not come in, or None; then it has its ids and its text. Or PARKED."""
@@ -66,13 +63,15 @@ class AdmissionStage:
         if message.transaction_id:
             job.repeatable = True
         else:
-            job.message_id = time_ordered_id(int(now * 1000), self._ten_random_bytes())
-            message.transaction_id = id_text(job.message_id)
+            job.message_id, message.transaction_id = self._ids.draw(now)
         if caller.expires_at <= now:
             return refusal(job, Status.UNAUTHENTICATED, "authentication failed")
         if message.app_id != caller.app_id and message.app_id:
             return refusal(job, Status.FORBIDDEN, "app_id: not the caller's")
-        return self._bad_field(job) or self._forbidden(job) or self._overload(job, in_flight, draining)
+        refused = self._bad_field(job)
+        if refused is None and (caller.esmes or caller.senders):
+            refused = self._forbidden(job)
+        return refused or self._overload(job, in_flight, draining)
 
     def _bad_field(self, job: Job) -> Answer | None:
         """Fields, then the route, by whose links the text is judged."""
@@ -83,12 +82,13 @@ class AdmissionStage:
         if message.strategy and not self._knows_strategy(message.strategy):
             error = f"strategy: {message.strategy[:_STRATEGY_SHOWN]!r} is not configured"
             return refusal(job, Status.INVALID, error)
-        if not self._routes.knows(message.route_id):
+        by_link = self._routes.text_options(message.route_id)
+        if not by_link and not self._routes.knows(message.route_id):
             return refusal(job, Status.NO_ROUTE, f"esme: no link or pool {message.route_id}")
         try:
             # By every link that may get the message, so that none of them can refuse it. What is kept suits
             # the last; routing makes it anew where it picks a link with other settings.
-            for options in self._routes.text_options(message.route_id):
+            for options in by_link:
                 job.text, job.text_options = segment(message.text, options), options
         except TextError as text_error:
             return refusal(job, Status.INVALID, f"message: {text_error}")
@@ -108,7 +108,7 @@ class AdmissionStage:
         if draining:
             return refusal(job, Status.UNAVAILABLE, "draining")
         now = self._loop.time()
-        if job.overdue(now):
+        if job.deadline is not None and job.overdue(now):
             return expired(job)
         if in_flight > self._max_in_flight:
             error = "too many messages in flight"
@@ -131,11 +131,3 @@ class AdmissionStage:
             return refusal(job, Status.UNAVAILABLE, "the shared limits are not available")
         error = "rate limit of the app or process"
         return refusal(job, Status.RATE_LIMITED, error, retry_after_ms=ms_from_ns(wait_ns))
-
-    def _ten_random_bytes(self) -> bytes:
-        """Of a pool, because one system call per message costs more than the rest of its id."""
-        start = self._entropy_at
-        if start == len(self._entropy):
-            self._entropy, start = os.urandom(_ENTROPY_POOL), 0
-        self._entropy_at = end = start + _ENTROPY_BYTES
-        return self._entropy[start:end]
