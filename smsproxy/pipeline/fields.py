@@ -5,6 +5,8 @@ String methods instead of patterns: they say the same and cost a quarter, and th
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from smsproxy.domain.address import NPI_ISDN, NPI_UNKNOWN, TON_ALPHANUMERIC, TON_INTERNATIONAL, Address
 from smsproxy.domain.message import Message
 
@@ -12,11 +14,39 @@ TRANSACTION_ID_MAX = 64
 NUMBER_MAX = 20
 INTERNATIONAL_MIN, INTERNATIONAL_MAX = 3, 15
 NAME_MAX = 11
+_new = tuple.__new__  # half the price of a NamedTuple's own constructor
 SADDR_RULE = "must be 1 to 20 digits or 1 to 11 printable ASCII characters"
 
 
 def fault(message: Message) -> str:
     """ "" when every field obeys its rule, else ``field: rule``. Strips the one allowed ``+``."""
+    return "" if _is_usual(message) else _first_fault(message)
+
+
+def _is_usual(message: Message) -> bool:
+    """The shape of nearly all requests, seen in one look: nothing to find fault with, nothing to strip."""
+    saddr, daddr, text, transaction_id = message.saddr, message.daddr, message.text, message.transaction_id
+    names = transaction_id + saddr
+    return (
+        message.app_id > 0
+        and message.route_id > 0
+        and message.ston is message.snpi is message.dton is message.dnpi is None
+        and len(transaction_id) <= TRANSACTION_ID_MAX
+        and names.isascii()
+        and names.isprintable()
+        and 0 < len(saddr) <= NAME_MAX
+        and saddr[0] != "+"
+        and INTERNATIONAL_MIN <= len(daddr) <= INTERNATIONAL_MAX
+        and daddr.isascii()
+        and daddr.isdigit()
+        and text != ""
+        and "\0" not in text
+        and "\0" not in message.strategy
+    )
+
+
+def _first_fault(message: Message) -> str:
+    """Rule by rule, for what is not usual."""
     if message.app_id <= 0:
         return "app_id: required, must be positive"
     if message.route_id <= 0:
@@ -98,13 +128,20 @@ def recipient(daddr: str) -> str | None:
 
 def source(message: Message) -> Address:
     """An alphanumeric saddr with ston and snpi absent goes as 5/0; given values, 0 included, are kept."""
-    if message.ston is None and message.snpi is None and not message.saddr.isdigit():
-        return Address(TON_ALPHANUMERIC, NPI_UNKNOWN, message.saddr)
+    if message.ston is None and message.snpi is None:
+        return _usual_source(message.saddr)
     return Address(message.ston or 0, message.snpi or 0, message.saddr)
+
+
+@lru_cache(maxsize=4096)  # senders of a gateway: dozens, thousands for numbered ones
+def _usual_source(saddr: str) -> Address:
+    if saddr.isdigit():
+        return Address(0, NPI_UNKNOWN, saddr)
+    return Address(TON_ALPHANUMERIC, NPI_UNKNOWN, saddr)
 
 
 def destination(message: Message) -> Address:
     """Absent dton and dnpi are international and ISDN (spec §2)."""
     ton = TON_INTERNATIONAL if message.dton is None else message.dton
     npi = NPI_ISDN if message.dnpi is None else message.dnpi
-    return Address(ton, npi, message.daddr)
+    return _new(Address, (ton, npi, message.daddr))

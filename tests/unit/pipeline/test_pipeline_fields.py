@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,27 @@ from smsproxy.pipeline import fields
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 TRICKY = st.text(st.sampled_from("+-0123456789 aZ~\x7f\0\n٣é²"), max_size=25)
 OCTET = st.none() | st.integers(-1, 256)
+
+
+@given(
+    st.integers(-1, 1),
+    TRICKY | st.just("BRAND"),
+    TRICKY | st.just("998901234567"),
+    TRICKY | st.text("x", min_size=60, max_size=70),
+    TRICKY,
+    st.sampled_from(["", "cp1", "c\0"]),
+)
+def test_the_usual_request_is_judged_in_one_look_as_rule_by_rule(
+    app_id: int, saddr: str, daddr: str, transaction_id: str, text: str, strategy: str
+) -> None:
+    """What is given is what would be assumed, so the rules are the same, but the look is not enough."""
+    values = {
+        "app_id": app_id, "saddr": saddr, "daddr": daddr, "transaction_id": transaction_id, "text": text,
+        "strategy": strategy,
+    }  # fmt: skip
+    usual, spelled_out = a_message(**values), a_message(**values, dton=1)
+    assert fields.fault(usual) == fields.fault(spelled_out)
+    assert replace(usual, dton=1) == spelled_out
 
 
 @pytest.mark.parametrize(
