@@ -20,6 +20,7 @@ from grpclib.encoding.base import CodecBase
 from smsproxy.domain.message import Message
 from smsproxy.domain.outcome import Answer
 from smsproxy.domain.outcome import Status as AnswerStatus
+from smsproxy.rpc.answers import usual_answer
 from smsproxy.rpc.descriptors import SmsRequest, SmsResponse, message_class
 from smsproxy.rpc.details import Reason
 from smsproxy.rpc.gen.message_pool import default_message_pool
@@ -70,6 +71,11 @@ def decode_request(data: bytes) -> Message:
 
 def encode_answer(answer: Answer) -> bytes:
     """One SmsResponse. Raises ValueError when a text of the answer is not valid Unicode."""
+    packed = usual_answer(answer) if answer.status is _SUBMITTED else None
+    return _by_upb(answer) if packed is None else packed
+
+
+def _by_upb(answer: Answer) -> bytes:
     response = _new_response()
     status = answer.status
     if status is _SUBMITTED:

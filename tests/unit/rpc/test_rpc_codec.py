@@ -108,6 +108,40 @@ def test_answer_bytes_are_those_made_by_hand_and_by_betterproto2() -> None:
     assert bytes(theirs) == HAND_MADE_ANSWER
 
 
+INT64 = st.integers(-(2**63), 2**63 - 1)
+ANSWER_TEXT = st.text(max_size=8) | st.text("ab-", min_size=120, max_size=135) | st.just("é" * 64)
+
+
+@given(
+    st.sampled_from([Status.SUBMITTED, Status.REJECTED]),
+    ANSWER_TEXT,
+    ANSWER_TEXT,
+    st.lists(ANSWER_TEXT, max_size=2) | st.just(["1000000001"]),
+    st.sampled_from([0, 1, 127, 128, -1]) | INT64,
+    st.sampled_from([0, 1, 127, 128, -1]) | INT64,
+    st.sampled_from([("", 0, False), ("why", 0, False), ("", 5, False), ("", 0, True)]),
+)
+def test_the_answer_written_by_hand_is_what_protobuf_writes(
+    status: Status,
+    transaction_id: str,
+    message_id: str,
+    smsc_ids: list[str],
+    esme: int,
+    task_id: int,
+    rest: tuple[str, int, bool],
+) -> None:
+    error, retry_after_ms, repeated = rest
+    answer = Answer(
+        status, transaction_id, esme, task_id, error, message_id, tuple(smsc_ids), retry_after_ms, repeated
+    )
+    theirs = SmsResponse(
+        success=status is Status.SUBMITTED, error=error, esme=esme, transaction_id=transaction_id,
+        message_id=message_id, status=status.value, sms_ids=smsc_ids, task_id=task_id,
+        retry_after_ms=retry_after_ms, repeated=repeated,
+    )  # fmt: skip
+    assert encode_answer(answer) == theirs.SerializeToString()
+
+
 def test_only_submitted_is_success() -> None:
     for status in Status:
         response = SmsResponse.FromString(encode_answer(Answer(status)))
@@ -123,6 +157,8 @@ def test_framed_answer_has_the_grpc_prefix() -> None:
 def test_an_answer_that_is_not_unicode_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="surrogates"):
         encode_answer(Answer(Status.REJECTED, error="\ud800"))
+    with pytest.raises(ValueError, match="surrogates"):
+        encode_answer(Answer(Status.SUBMITTED, "\ud800", 1, 1, message_id="x", smsc_ids=("1",)))
 
 
 @given(st.binary(max_size=200))
