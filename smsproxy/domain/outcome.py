@@ -15,6 +15,9 @@ from enum import StrEnum
 class Status(StrEnum):
     """The status words of SmsResponse. They are contract: clients compare these strings."""
 
+    # As they compare. An enum's own hash is a function in Python, and the ends of all messages are counted.
+    __hash__ = str.__hash__
+
     SUBMITTED = "submitted"
     DAILY_CP = "daily_cp"
     WEEKLY_CP = "weekly_cp"
@@ -52,7 +55,7 @@ class Answer:
         return self.status is Status.SUBMITTED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as the others are: one is made per segment, and that costs twice as much
 class Accepted:
     """The SMSC took the segment and gave it this id."""
 

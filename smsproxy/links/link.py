@@ -52,6 +52,8 @@ class Link:
     ) -> None:
         self.link_id = link_id
         self.settings = settings
+        self.account = settings.account_name
+        """What the SMSC's ids are unique within."""
         self.text_options = text
         self.counters = LinkCounters()
         self.smsc_system_id = ""

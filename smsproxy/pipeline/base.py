@@ -15,6 +15,8 @@ class SubmitLink(Protocol):
 
     link_id: int
     settings: LinkSettings
+    account: str
+    """Scope in which the SMSC's ids are unique."""
     text_options: TextOptions
 
     @property

@@ -181,7 +181,8 @@ class Pipeline:
     # -- links.base.LinkEvents ------------------------------------------------------------------------------
 
     def granted(self, link_id: int, submission: Submission) -> None:
-        self._routing.granted(cast(Job, submission))
+        assert isinstance(submission, Job)  # what a link knows came from here; `cast` would be a call
+        self._routing.granted(submission)
 
     def answered(self, answers: list[Answered]) -> None:
         self._recorder.answered(cast(_JobAnswers, answers))
@@ -245,7 +246,7 @@ class Pipeline:
 
     def _finish(self, job: Job, answer: Answer) -> None:
         """The one end of a job: give back what the policy counted for nothing, then answer."""
-        if keeps_reservation(answer.status):
+        if job.reservation is not None and keeps_reservation(answer.status):
             job.reservation = None
         if job.stage is WITHDRAWN:
             self._let_go(job)

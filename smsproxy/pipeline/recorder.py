@@ -23,6 +23,7 @@ from smsproxy.stores.base import Intent, ReceiptMode, SegmentResult, Store
 
 _RECEIPT_MODES = {"all": ReceiptMode.ALL, "last": ReceiptMode.LAST, "none": ReceiptMode.NONE}
 _STORE_AWAY = "the record store is not available"
+_new = tuple.__new__  # half the price of a NamedTuple's own constructor
 # Coalescers here are bounded by max_in_flight and the segments of a message: a job waits in one of them.
 _UNBOUNDED = sys.maxsize
 
@@ -103,7 +104,7 @@ class Recorder:
             job.answer = expired(job)
             self._never_written(job)
             return
-        parts = len(job.text.bodies)
+        parts = job.intent.segments
         job.outcomes = [None] * parts
         job.unanswered = job.unstored = parts
         job.link.write(job)
@@ -114,7 +115,7 @@ class Recorder:
         """Segments ended. A refusal, or a place lost before the write, ends the unwritten rest with it."""
         now = time.time()
         for job, segment_no, outcome in answers:
-            if segment_no == 1 and isinstance(outcome, NotSent):
+            if isinstance(outcome, NotSent) and segment_no == 1:
                 self._never_written(job)
                 continue
             self._note(job, segment_no, outcome, now)
@@ -188,17 +189,16 @@ class Recorder:
 
 def _intent(job: Job, now: float) -> Intent:
     message, link = job.message, job.link
-    settings = link.settings
     return Intent(
         job.message_id,
         message.app_id,
         link.link_id,
-        settings.account_name,
+        link.account,
         message.transaction_id,
         message.task_id,
         message.sent_at,
         len(job.text.bodies),
-        _RECEIPT_MODES[settings.registered_delivery],
+        _RECEIPT_MODES[link.settings.registered_delivery],
         now,
         job.replaces,
     )
@@ -207,4 +207,4 @@ def _intent(job: Job, now: float) -> Intent:
 def _result(job: Job, segment_no: int, outcome: SegmentOutcome, now: float) -> SegmentResult:
     state, smsc_id, reason = stored_state(outcome)
     key = job.link.receipt_key(smsc_id) if smsc_id else ""
-    return SegmentResult(job.intent, segment_no, state, smsc_id, key, reason, now)
+    return _new(SegmentResult, (job.intent, segment_no, state, smsc_id, key, reason, now))

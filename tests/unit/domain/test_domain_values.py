@@ -30,7 +30,7 @@ def test_a_caller_with_lists_may_use_what_is_in_them() -> None:
 
 
 def test_values_cannot_be_changed() -> None:
-    for value, name in ((Caller(1, 0.0), "app_id"), (Accepted("a"), "smsc_id"), (NotSent("x"), "reason")):
+    for value, name in ((Caller(1, 0.0), "app_id"), (InDoubt("a"), "reason"), (NotSent("x"), "reason")):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(value, name, 2)
 

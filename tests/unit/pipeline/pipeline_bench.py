@@ -235,6 +235,7 @@ class FakeLink:
     def __init__(self, store: FaultyStore, link_id: int = LINK, *, window: int = 10, **settings: Any) -> None:
         self.link_id = link_id
         self.settings = LinkSettings(system_id="me", **settings)
+        self.account = self.settings.account_name
         self.text_options = TextOptions(max_segments=10)
         self.smsc_system_id = "SMSC"
         self.bound = True
