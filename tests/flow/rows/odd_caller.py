@@ -29,7 +29,7 @@ SEND = "/sms.v1.SmsService/SendMessage"
 STREAM = "/sms.v1.SmsService/SendMessageStream"
 POOL, SLOW = 1000, 104
 """The held load's pool; and a link of one message a second, on which calls wait in vain."""
-EVERY_S = 0.05
+EVERY_S = 0.1
 WINDOW = 2**30
 """For all answers of a run: none is given back."""
 BEARER = f"Bearer {token(ttl_s=3600)}"
@@ -151,6 +151,7 @@ async def timeouts(caller: Caller) -> None:
 
 SIZES = {"64 KiB + 1": 2**16 + 1, "4 MiB": 2**22, "4 GiB": 2**32 - 1}
 AT_ONCE = 50
+PAUSE_S = 0.2
 DRIBBLE_S = 0.005
 
 
@@ -181,6 +182,7 @@ async def sizes(caller: Caller) -> None:
             for pace in (fast, slow):
                 await asyncio.gather(*[pace(case, size) for _ in range(AT_ONCE)])
                 await caller.call(client, "after", headers_of())
+                await asyncio.sleep(PAUSE_S)
 
 
 # -- row 20: headers -----------------------------------------------------------------------------------------
