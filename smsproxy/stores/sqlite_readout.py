@@ -26,14 +26,16 @@ _BUSY_TIMEOUT_S = 5.0
 
 _COUNT = """
     SELECT count(*) FROM messages
-    WHERE (?1 IS NULL OR created_at >= ?1) AND (?2 IS NULL OR app_id = ?2) AND (?3 IS NULL OR link_id = ?3)
+    WHERE (:since IS NULL OR created_at >= :since) AND (:app IS NULL OR app_id = :app)
+        AND (:link IS NULL OR link_id = :link)
 """
 _MESSAGES = """
     SELECT message_id, row, app_id, link_id, transaction_id, task_id, segments, receipts, created_at,
         client_sent_at
     FROM messages
-    WHERE (?1 IS NULL OR created_at >= ?1) AND (?2 IS NULL OR app_id = ?2) AND (?3 IS NULL OR link_id = ?3)
-        AND row > ?4 AND row <= ?5 ORDER BY row LIMIT ?6
+    WHERE (:since IS NULL OR created_at >= :since) AND (:app IS NULL OR app_id = :app)
+        AND (:link IS NULL OR link_id = :link)
+        AND row > :after AND row <= :last ORDER BY row LIMIT :most
 """
 _SEGMENTS = """
     SELECT row, state, smsc_id, reason, updated_at, account FROM segments
@@ -88,7 +90,8 @@ class SqliteReadout:
         self._connection.execute("BEGIN")
         try:
             accounts = dict(self._connection.execute("SELECT id, name FROM accounts"))
-            messages = self._connection.execute(_MESSAGES, (*_values(wanted), after, last, PAGE)).fetchall()
+            place = {"after": after, "last": last, "most": PAGE}
+            messages = self._connection.execute(_MESSAGES, _values(wanted) | place).fetchall()
             return list(self._join(messages, accounts))
         finally:
             self._connection.execute("COMMIT")
@@ -119,5 +122,5 @@ class SqliteReadout:
             raise StoreUnavailableError(f"{self._path}: {words}") from error
 
 
-def _values(wanted: Wanted) -> tuple[float | None, int | None, int | None]:
-    return wanted.since, wanted.app_id, wanted.link_id
+def _values(wanted: Wanted) -> dict[str, float | int | None]:
+    return {"since": wanted.since, "app": wanted.app_id, "link": wanted.link_id}
