@@ -38,6 +38,10 @@ class RowResult:
         """The same until the last receipt was answered: the honest one where receipts lag behind."""
         return [_share(ours.settled_per_s, bare.settled_per_s) for bare, ours in self._pairs()]
 
+    def cpu_ratios(self) -> list[float]:
+        """Messages per second of the server's own CPU: what a busy machine changes least."""
+        return [_share(bare.server_cpu_us, ours.server_cpu_us) for bare, ours in self._pairs()]
+
     def _pairs(self) -> list[tuple[Round, Round]]:
         return list(zip(self.echo, self.pipeline, strict=True))
 
@@ -50,6 +54,7 @@ class RowResult:
             "messages": self.messages,
             "ratio": _summary(self.ratios()),
             "settled_ratio": _summary(self.settled_ratios()),
+            "cpu_ratio": _summary(self.cpu_ratios()),
             self.names[0]: _side(self.echo),
             self.names[1]: _side(self.pipeline),
         }

@@ -7,25 +7,41 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bench.gate import COMMITTED, verdict
+from tests.bench.gate import COMMITTED, Seen, Strain, verdict
 from tests.bench.rows import chosen
 
 
-def asked(*ratios: float) -> Iterator[float]:
-    return iter(ratios)
+def asked(*seen: Seen) -> Iterator[Seen]:
+    return iter(seen)
 
 
-@pytest.mark.parametrize("ratios", [(0.60,), (0.51,), (0.9,), (0.40, 0.52)])
-def test_a_row_as_fast_as_it_was_passes_at_its_first_or_second_try(ratios: tuple[float, ...]) -> None:
-    left = asked(*ratios)
+@pytest.mark.parametrize(
+    "seen",
+    [
+        (Seen(0.60, 0.60),),
+        (Seen(0.51, 0.51),),
+        (Seen(0.90, 0.70),),
+        (Seen(0.40, 0.52), Seen(0.52, 0.52)),
+        (Seen(0.20, 0.52, busy=0.3),),
+    ],
+)
+def test_a_row_as_fast_as_it_was_passes_at_its_first_or_second_try(seen: tuple[Seen, ...]) -> None:
+    left = asked(*seen)
     assert verdict("stream", 0.60, lambda: next(left)) is None
     assert list(left) == []
 
 
 def test_a_row_that_is_slower_twice_in_a_row_is_told() -> None:
-    left = asked(0.50, 0.49)
+    left = asked(Seen(0.50, 0.55), Seen(0.90, 0.49, busy=0.3))
     line = verdict("stream", 0.60, lambda: next(left))
-    assert line == "stream: 0.50 and 0.49 of the echo, below 85% of the committed 0.60"
+    assert line == (
+        "stream: 0.50 (by CPU 0.55) and 0.90 (by CPU 0.49, others on the machine 30%) of the echo, "
+        "below 85% of the committed 0.60"
+    )
+
+
+def test_what_others_take_of_the_machine_is_a_share() -> None:
+    assert 0 <= Strain().share() <= 1.5  # ticks are coarse
 
 
 def test_the_committed_rows_exist() -> None:
