@@ -11,7 +11,7 @@ from smsproxy.domain import errors
 from smsproxy.domain.address import Address
 from smsproxy.domain.caller import Caller
 from smsproxy.domain.message import Message
-from smsproxy.domain.outcome import Accepted, Answer, InDoubt, NotSent, Refused, Status
+from smsproxy.domain.outcome import Answer, InDoubt, NotSent, Refused, Status
 from smsproxy.domain.receipt import Receipt
 from smsproxy.domain.record import SegmentState
 
