@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,10 @@ class End:
     deadline_s: float = 30.0
     compression: str = ""
     """What the client compresses with."""
+    bearer: str = ""
+    """The token, where it is not a fresh one for each call."""
+    last_at: float = 0.0
+    """Unix time before which the last request does not go out."""
 
     @property
     def stream_code(self) -> str:
@@ -57,8 +62,13 @@ class End:
 
     @property
     def metadata(self) -> dict[str, str]:
-        bearer = "garbage" if self.bad_token else token(self.app_id, secret=SECRETS[self.app_id])
-        return {"authorization": f"Bearer {bearer}", "app_id": str(self.app_id)}
+        fresh = "garbage" if self.bad_token else token(self.app_id, secret=SECRETS[self.app_id])
+        return {"authorization": f"Bearer {self.bearer or fresh}", "app_id": str(self.app_id)}
+
+    @property
+    def waits_s(self) -> float:
+        """How long the last request has still to wait."""
+        return max(0.0, self.last_at - time.time())
 
     def asked(self) -> list[dict[str, Any] | bytes]:
         """The requests whole, all to one recipient of their own."""
@@ -97,6 +107,20 @@ ENDS = [
         ({"message": "a" * 500},), compression="deflate",
     ),
 ]  # fmt: skip
+
+
+TOKEN_LIVES_S = 4
+LEEWAY_S = 30
+
+
+def token_ends_inside() -> End:
+    """A stream that outlives its token: what comes then is refused in band. Made anew for each client."""
+    last_at = int(time.time()) + TOKEN_LIVES_S
+    bearer = token(ttl_s=last_at - LEEWAY_S - time.time())
+    return End(
+        "token ends inside", "unauthenticated", "UNAUTHENTICATED", "", "UNAUTHENTICATED", ({}, {}),
+        bearer=bearer, last_at=last_at + 0.1,
+    )  # fmt: skip
 
 
 def ends_but(*names: str) -> list[Any]:

@@ -1,7 +1,8 @@
 "use strict";
 // A client on @grpc/grpc-js, for the peers tests: node grpc_client.js '{"target": ..., "proto": ..., "cases": ...}'.
 // `cases` is a file: a JSON list of calls, made one after the other, each told as a JSON line. A case has `stream`,
-// `requests` (fields of an SmsRequest, or {"octets": hex}), `metadata`, `deadline_ms`, `compression`.
+// `requests` (fields of an SmsRequest, or {"octets": hex}), `metadata`, `deadline_ms`, `compression`, and `last_at_ms`,
+// Unix time before which its last request does not go out.
 
 const fs = require("fs");
 const grpc = require("@grpc/grpc-js");
@@ -27,6 +28,10 @@ function settings(given) {
   const metadata = new grpc.Metadata();
   for (const [name, value] of Object.entries(given.metadata)) metadata.set(name, value);
   return [metadata, { deadline: Date.now() + given.deadline_ms }];
+}
+
+function until(at_ms) {
+  return new Promise((resolve) => setTimeout(resolve, Math.max(0, at_ms - Date.now())));
 }
 
 function answered(answer) {
@@ -62,9 +67,14 @@ function stream(given) {
   );
   const answers = [];
   const requests = given.requests[Symbol.iterator]();
+  const last = given.requests.length - 1;
+  let sent = 0;
   const pump = () => {
+    if (sent === last && Date.now() < given.last_at_ms) return void setTimeout(pump, given.last_at_ms - Date.now());
     for (let next = requests.next(); !next.done; next = requests.next()) {
+      sent += 1;
       if (!call.write(next.value)) return void call.once("drain", pump);
+      if (sent === last && Date.now() < given.last_at_ms) return void pump();
     }
     call.end();
   };
@@ -82,7 +92,10 @@ async function main() {
     let met;
     const began = Date.now();
     if (given.stream) met = await stream(given);
-    else for (const request of given.requests) met = await unary(given, request);
+    else for (const request of given.requests) {
+      if (request === given.requests.at(-1)) await until(given.last_at_ms);
+      met = await unary(given, request);
+    }
     process.stdout.write(JSON.stringify({ event: "met", ...met, seconds: (Date.now() - began) / 1000 }) + "\n");
   }
   for (const client of Object.values(clients)) client.close();

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.flow.ends import (
     judge_campaign,
     judge_stream,
     judge_unary,
+    token_ends_inside,
 )
 from tests.flow.kit import ROOT, Daemon
 
@@ -45,18 +47,22 @@ def curl(
 ) -> tuple[Met, list[dict[str, Any]]]:
     """One run: how the call ended, and the answers whole."""
     headers = [word for name, value in end.metadata.items() for word in ("-H", f"{name}: {value}")]
-    done = subprocess.run(
-        [
-            str(MODULES / ".bin/buf"), "curl", "--http2-prior-knowledge", "--protocol", "grpc", *schema,
-            *headers, "-d", "@-", f"http://{daemon.target}/sms.v1.SmsService/{method}",
-        ],
-        input="\n".join(map(json.dumps, requests)), capture_output=True, text=True, timeout=40, check=False,
-    )  # fmt: skip
-    answers = documents(done.stdout)
+    command = [
+        str(MODULES / ".bin/buf"), "curl", "--http2-prior-knowledge", "--protocol", "grpc", *schema,
+        *headers, "-d", "@-", f"http://{daemon.target}/sms.v1.SmsService/{method}",
+    ]  # fmt: skip
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdin is not None
+        process.stdin.write("\n".join(map(json.dumps, requests[:-1])) + "\n")
+        process.stdin.flush()
+        time.sleep(end.waits_s)
+        output, errors = process.communicate(json.dumps(requests[-1]), timeout=40)
+    answers = documents(output)
     told = [(one.get("status", ""), one.get("error", "")) for one in answers]
-    if done.returncode == 0:
+    if process.returncode == 0:
         return Met("OK", told), answers
-    error = json.loads(done.stderr)
+    error = json.loads(errors)
     return Met(error["code"].upper(), told, error.get("message", ""), *details_in(error)), answers
 
 
@@ -100,6 +106,15 @@ def test_buf_meets_every_end_alone_and_on_a_stream(daemon: Daemon, end: End) -> 
 def test_buf_meets_the_rate_limit_on_a_stream(daemon: Daemon) -> None:
     end = next(end for end in ENDS if end.name == "rate limit")
     judge_stream(end, curl(daemon, BY_PROTO, "SendMessageStream", end, end.asked())[0])
+
+
+@pytest.mark.long
+def test_buf_is_told_in_band_that_its_token_ended(daemon: Daemon) -> None:
+    end = token_ends_inside()
+    on_stream, _ = curl(daemon, BY_PROTO, "SendMessageStream", end, end.asked())
+    judge_stream(end, on_stream)
+    assert on_stream.answers[0][0] == "submitted"
+    judge_unary(end, curl(daemon, BY_PROTO, "SendMessage", end, end.asked()[-1:])[0])
 
 
 @pytest.mark.long

@@ -20,6 +20,7 @@ from tests.flow.ends import (
     judge_stream,
     judge_unary,
     reason_in,
+    token_ends_inside,
 )
 from tests.flow.kit import ROOT, Daemon, Process, running
 
@@ -40,6 +41,7 @@ def a_case(end: End, requests: list[dict[str, Any] | bytes], *, stream: bool) ->
         "metadata": end.metadata,
         "deadline_ms": end.deadline_s * 1000,
         "compression": end.compression,
+        "last_at_ms": end.last_at * 1000,
     }
 
 
@@ -82,6 +84,16 @@ def test_grpc_js_meets_every_end_alone_and_on_a_stream(
     alone, on_stream = meetings[end.name]
     judge_unary(end, alone)
     judge_stream(end, on_stream)
+
+
+@pytest.mark.long
+def test_grpc_js_is_told_in_band_that_its_token_ended(daemon: Daemon, tmp_path: Path) -> None:
+    end = token_ends_inside()
+    cases = [a_case(end, end.asked(), stream=stream) for stream in (True, False)]
+    on_stream, alone = [met_by(told) for told in made(daemon, tmp_path, cases)]
+    judge_unary(end, alone)
+    judge_stream(end, on_stream)
+    assert on_stream.answers[0][0] == "submitted"
 
 
 @pytest.mark.long

@@ -7,8 +7,9 @@ other and tells how the last one ended; `stream` puts them on one SendMessageStr
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Self
 
 import grpc
@@ -76,7 +77,7 @@ class Sync(PythonClient):
 
     def _unary(self, end: End) -> Met:
         call = self._channel.unary_unary(SERVICE + "SendMessage", _octets, M["SmsResponse"].FromString)
-        for request in end.asked():
+        for request in _paced(end, end.asked()):
             try:
                 met = _met([call(request, **_grpcio_options(end))])
             except grpc.RpcError as error:
@@ -87,7 +88,7 @@ class Sync(PythonClient):
         name = SERVICE + "SendMessageStream"
         call = self._channel.stream_stream(name, _octets, M["SmsResponse"].FromString)
         try:
-            answers.extend(call(iter(requests), **_grpcio_options(end)))
+            answers.extend(call(_paced(end, requests), **_grpcio_options(end)))
         except grpc.RpcError as error:
             return _met_error(error, answers)
         return _met(answers)
@@ -104,7 +105,7 @@ class Aio(PythonClient):
 
     async def unary(self, end: End) -> Met:
         call = self._channel.unary_unary(SERVICE + "SendMessage", _octets, M["SmsResponse"].FromString)
-        for request in end.asked():
+        async for request in _paced_aio(end, end.asked()):
             try:
                 met = _met([await call(request, **_grpcio_options(end))])
             except grpc.RpcError as error:
@@ -116,11 +117,26 @@ class Aio(PythonClient):
         call = self._channel.stream_stream(name, _octets, M["SmsResponse"].FromString)
         keep = answers.append  # one by one: an error comes after some
         try:
-            async for answer in call(iter(requests), **_grpcio_options(end)):
+            async for answer in call(_paced_aio(end, requests), **_grpcio_options(end)):
                 keep(answer)
         except grpc.RpcError as error:
             return _met_error(error, answers)
         return _met(answers)
+
+
+def _paced(end: End, requests: Sequence[Any]) -> Iterator[Any]:
+    """Each at once, but the last at its time."""
+    for place, request in enumerate(requests, 1):
+        if place == len(requests):
+            time.sleep(end.waits_s)
+        yield request
+
+
+async def _paced_aio(end: End, requests: Sequence[Any]) -> AsyncIterator[Any]:
+    for place, request in enumerate(requests, 1):
+        if place == len(requests):
+            await asyncio.sleep(end.waits_s)
+        yield request
 
 
 def _octets(request: dict[str, Any] | bytes) -> bytes:
@@ -172,7 +188,7 @@ class Grpclib(PythonClient):
         self._channel.close()
 
     async def unary(self, end: End) -> Met:
-        for request in end.asked():
+        async for request in _paced_aio(end, end.asked()):
             try:
                 met = _met([await self._stub.send_message(_message(request), **_grpclib_options(end))])
             except (GRPCError, TimeoutError) as error:
@@ -180,7 +196,7 @@ class Grpclib(PythonClient):
         return met
 
     async def _stream(self, end: End, requests: Sequence[Any], answers: list[Any]) -> Met:
-        messages = (_message(request) for request in requests)
+        messages = _paced_aio(end, [_message(request) for request in requests])
         keep = answers.append  # one by one: an error comes after some
         try:
             async for answer in self._stub.send_message_stream(messages, **_grpclib_options(end)):

@@ -17,6 +17,7 @@ from tests.flow.ends import (
     judge_campaign,
     judge_stream,
     judge_unary,
+    token_ends_inside,
 )
 from tests.flow.kit import Daemon
 
@@ -42,6 +43,19 @@ async def test_a_client_meets_every_end_alone_and_on_a_stream(
         alone, on_stream = await asyncio.gather(client.unary(end), client.stream(end))
     judge_unary(end, alone)
     judge_stream(end, on_stream)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", [Sync, Aio, Grpclib])
+async def test_a_client_whose_token_ends_inside_a_stream_is_told_in_band(
+    daemon: Daemon, kind: type[PythonClient]
+) -> None:
+    end = token_ends_inside()
+    async with kind(daemon.target) as client:
+        alone, on_stream = await asyncio.gather(client.unary(end), client.stream(end))
+    judge_unary(end, alone)
+    judge_stream(end, on_stream)
+    assert on_stream.answers[0][0] == "submitted"
 
 
 @pytest.mark.long
