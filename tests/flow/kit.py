@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,8 @@ from smsproxy.simulator.truth import read_entries
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 20.0
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
+LEAK = re.compile(rf"{SECRET}|eyJ[\w-]{{10,}}\.|998\d{{9}}(?!\d)")
+"""A secret, a token, or a full number."""
 SMSPROXY = [sys.executable, "-m", "smsproxy"]
 _SERVICE = "/sms.v1.SmsService/"
 
@@ -156,12 +159,14 @@ class Smsc(Process):
 
 @contextlib.contextmanager
 def running(process: Process) -> Iterator[Any]:
-    """Ends the process whatever happens, and insists that it never showed a traceback."""
+    """Ends the process whatever happens; it showed no traceback, and a daemon nothing of its callers'."""
     try:
         yield process
     finally:
         process.stop()
         assert not process.count_lines("Traceback"), "\n".join(process.lines)
+        if isinstance(process, Daemon):
+            assert [line for line in process.lines if LEAK.search(line)] == []
 
 
 # -- configuration -------------------------------------------------------------------------------------------

@@ -240,6 +240,7 @@ class RawClient:
         self.goaway: int | None = None
         self.goaway_data = b""
         self.closed = False
+        self.bound_s = BOUND_S
         self.ack_settings = True
         self.ack_pings = True
         self.settings: dict[int, int] = {}
@@ -336,7 +337,7 @@ class RawClient:
 
     async def until(self, true: Callable[[], object]) -> None:
         """Wait until `true` after a frame came."""
-        async with asyncio.timeout(BOUND_S):
+        async with asyncio.timeout(self.bound_s):
             while not true():
                 self._changed.clear()
                 await self._changed.wait()

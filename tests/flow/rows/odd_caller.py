@@ -152,7 +152,7 @@ async def timeouts(caller: Caller) -> None:
 SIZES = {"64 KiB + 1": 2**16 + 1, "4 MiB": 2**22, "4 GiB": 2**32 - 1}
 AT_ONCE = 50
 PAUSE_S = 0.2
-DRIBBLE_S = 0.005
+DRIBBLE_S = 0.02
 
 
 async def sizes(caller: Caller) -> None:

@@ -112,6 +112,7 @@ class LongStream:
 
 async def main(port: int, folder: Path, count: int, stop_s: float) -> None:
     client = await RawClient.connect(port)
+    client.bound_s += stop_s
     with (folder / "answers.bin").open("wb") as file:
         stream = LongStream(client, file, count, stop_s)
         async with asyncio.TaskGroup() as tasks:

@@ -10,6 +10,7 @@ import http.client
 import os
 import re
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -104,6 +105,41 @@ def most_outstanding(entries: Iterable[Entry]) -> int:
         elif entry.direction == "out" and entry.command == "submit_sm_resp":
             open_ones[entry.session] -= 1
     return most
+
+
+class Growth:
+    """What a process grows by beyond what it grows by anyway: a held load leaves more in it every second."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._before: list[tuple[float, float]] = []
+        self._began = self.mib = self.slope_mib_s = 0.0
+        self.raw_mib = 0.0
+
+    def _now(self) -> tuple[float, float]:
+        status = Path(f"/proc/{self._pid}/status").read_text()
+        (found,) = re.findall(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
+        return time.monotonic(), int(found) / 1024
+
+    def alone(self, seconds: float) -> None:
+        """Look at it before; how fast it grows is taken from the second half."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            self._before.append(self._now())
+            time.sleep(0.1)
+        (from_s, from_mib), (to_s, to_mib) = self._before[len(self._before) // 2], self._before[-1]
+        self.slope_mib_s = max(0.0, (to_mib - from_mib) / max(to_s - from_s, 0.1))
+
+    def beside(self) -> None:
+        """Look at it while it is tried: `mib` is the most beyond the slope, `raw_mib` the most in all."""
+        at, mib = self._now()
+        last_at, last_mib = self._before[-1]
+        self.raw_mib = max(self.raw_mib, mib - last_mib)
+        self.mib = max(self.mib, mib - last_mib - self.slope_mib_s * (at - last_at))
+
+    def __str__(self) -> str:
+        own = f"{self.slope_mib_s:.2f} MiB/s of the load alone"
+        return f"RSS {self.raw_mib:+.1f} MiB, {self.mib:+.1f} beyond {own}"
 
 
 def metrics(path: Path) -> dict[str, float]:

@@ -19,8 +19,7 @@ import pytest
 from held_load import HeldLoad, percentile
 from held_pool import LINKS, SLACK, HeldPool
 from odd_caller import AT_ONCE, HEADERS, LARGE, SIZES, TIMEOUTS, Ended
-from rows_kit import SOAK, Campaign, check_ledger, metrics, together
-from test_rows_store_loss import rss_mib
+from rows_kit import SOAK, Campaign, Growth, check_ledger, metrics, together
 
 from tests.flow.kit import M, Process, running
 
@@ -42,21 +41,19 @@ class Odd:
         self._arguments = [
             "-m", "tests.flow.rows.odd_caller", kind, held.daemon.target, str(SECONDS), str(held.folder),
         ]  # fmt: skip
-        self._daemon = held.daemon
         self._folder = held.folder
         self.calls: list[Ended] = []
-        self.grown_mib = 0.0
+        self.growth = Growth(held.daemon.process.pid)
 
     def run(self, load: HeldLoad) -> None:
         """From start to end; the load goes on meanwhile, and ends with it."""
-        time.sleep(BEFORE_S)
-        before_mib = rss_mib(self._daemon)
+        self.growth.alone(BEFORE_S)
         with running(Process(self._arguments, program=[sys.executable])) as process:
             until = time.monotonic() + SECONDS + 60
             while not process.count_lines("done"):
                 assert process.process.poll() is None, process.lines
                 assert time.monotonic() < until, process.lines
-                self.grown_mib = max(self.grown_mib, rss_mib(self._daemon) - before_mib)
+                self.growth.beside()
                 time.sleep(0.1)
         load.stop()
         lines = (self._folder / "calls.jsonl").read_text().splitlines()
@@ -95,7 +92,7 @@ def beside_the_held_load(
     check_ledger(together(load.campaign, odd.campaign()), entries, held.config)
     waits = load.waits()
     print(f"held load {len(waits)}, p99 {1000 * waits[int(0.99 * len(waits))]:.0f} ms: {load.campaign.ends}")
-    print(f"RSS {odd.grown_mib:+.1f} MiB")
+    print(odd.growth)
     assert set(load.campaign.ends) == {"submitted"}
     assert '"level": "error"' not in log
     assert told["smsproxy_grpc_internal_errors_total"] == 0
@@ -154,7 +151,7 @@ def test_row_18_messages_that_are_too_large_are_refused_at_their_prefix_and_cost
     assert len(large) == AT_ONCE * len(odd.of("after"))
     assert {call.code for call in odd.of("after")} == {OK}  # on the very same connection
     assert told["smsproxy_grpc_messages_oversized_total"] == len(large)
-    assert odd.grown_mib <= GROWTH_MIB
+    assert odd.growth.mib <= GROWTH_MIB
 
 
 @pytest.mark.long
