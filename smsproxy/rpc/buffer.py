@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from struct import Struct
 
 from grpclib.const import Status
 
@@ -19,6 +20,7 @@ from smsproxy.rpc.inflate import ACCEPTED, GZIP, Compressed, InflatedTooLargeErr
 from smsproxy.rpc.status import RefusalError
 
 PREFIX_BYTES = 5
+_prefix = Struct(">BI").unpack_from
 
 TOO_LARGE = "message is larger than {} bytes"
 CUT = "the last message was cut short"
@@ -37,8 +39,8 @@ class MessageBuffer:
     Bounded by the stream's receive window: the peer may not send more than was released.
     """
 
-    __slots__ = ("_compressed", "_eof", "_fault", "_interrupted", "_max_message", "_messages", "_need",
-                 "_partial", "_released", "_waiter", "begun", "encoding", "oversized")  # fmt: skip
+    __slots__ = ("_compressed", "_ended", "_eof", "_fault", "_interrupted", "_max_message", "_messages",
+                 "_need", "_partial", "_released", "_waiter", "begun", "encoding", "oversized")  # fmt: skip
 
     def __init__(self, max_message_bytes: int, released: Callable[[int], None]) -> None:
         self._max_message = max_message_bytes
@@ -49,6 +51,8 @@ class MessageBuffer:
         self._fault: RefusalError | None = None
         self._eof = False
         self._interrupted = False
+        self._ended = False
+        """Nothing more is taken in: one of the three above. A plain field: it is read per frame."""
         self._compressed = False
         self.encoding = ""
         """The call's grpc-encoding, known before anything is taken."""
@@ -73,13 +77,23 @@ class MessageBuffer:
         """
         return self.begun if self._partial and not self.readable else 0
 
-    @property
-    def _ended(self) -> bool:
-        return self._eof or self._interrupted or self._fault is not None
-
     def allow(self, max_message_bytes: int) -> None:
         """Let messages be this large, before the first DATA: a method may have a bound of its own."""
         self._max_message = max(self._max_message, max_message_bytes)
+
+    def add_frame(self, octets: bytes, start: int, stop: int) -> None:
+        """Take the payload of one DATA frame, which is `octets[start:stop]`.
+
+        The rule, one whole message, is cut out of what was read without a copy in between.
+        """
+        if stop - start >= PREFIX_BYTES and not (self._partial or self._ended):
+            flag, size = _prefix(octets, start)
+            if flag == 0 and size == stop - start - PREFIX_BYTES and size <= self._max_message:
+                self._messages.append(octets[start + PREFIX_BYTES : stop])
+                if self._waiter is not None:
+                    self._wake()
+                return
+        self.add(octets[start:stop])
 
     def add(self, data: bytes) -> None:
         """Take the payload of one DATA frame. An empty one is fine."""
@@ -121,6 +135,7 @@ class MessageBuffer:
             self.begun += 1
 
     def _refuse(self, flag: int, size: int, dropped: int) -> None:
+        self._ended = True
         if flag > 1:
             self._fault = RefusalError(Status.INVALID_ARGUMENT, BAD_FLAG, Reason.MALFORMED_MESSAGE)
         else:
@@ -132,20 +147,20 @@ class MessageBuffer:
         """The peer half-closed. What it left unfinished is INVALID_ARGUMENT, never silence."""
         if self._partial and self._fault is None:
             self._fault = RefusalError(Status.INVALID_ARGUMENT, CUT, Reason.MALFORMED_MESSAGE)
-        self._eof = True
+        self._eof = self._ended = True
         self._wake()
 
     def refuse(self, refusal: RefusalError) -> None:
         """Readers get this once the messages before are taken; what comes is dropped."""
         if self._fault is None:
-            self._fault = refusal
+            self._fault, self._ended = refusal, True
             self._released(len(self._partial))
             self._partial.clear()
             self._wake()
 
     def interrupt(self) -> None:
         """Readers get no more (drain): what is here stays untaken, what comes is dropped."""
-        self._interrupted = True
+        self._interrupted = self._ended = True
         self._wake()
 
     def close(self) -> None:
@@ -225,8 +240,9 @@ class MessageBuffer:
             self._waiter = None
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
 
 def _wire_size(messages: list[bytes]) -> int:

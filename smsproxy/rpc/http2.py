@@ -28,6 +28,7 @@ from smsproxy.rpc.farewell import Farewell
 from smsproxy.rpc.fence import CONTINUATION, DATA, HEADER_BYTES, HEADERS, Fence
 from smsproxy.rpc.flow import GuardedConnection, GuardedH2
 from smsproxy.rpc.gate import address_of
+from smsproxy.rpc.run import PlainRun
 from smsproxy.rpc.status import internal_error
 from smsproxy.rpc.watch import ConnectionWatch, Verdict
 
@@ -58,6 +59,7 @@ class GuardedProtocol(protocol.H2Protocol):
         self.address = ""
         self._preface_left = PREFACE_BYTES
         self._tail = b""
+        self._run = PlainRun()
         self._reads = 0
         self._half_frame = 0
         self._farewell: Farewell | None = None
@@ -137,7 +139,7 @@ class GuardedProtocol(protocol.H2Protocol):
             self._preface_left -= at
             self._through_h2(data[:at])
         limit = self.connection.h2.max_inbound_frame_size
-        plain = 0
+        run = self._run
         while end - at >= HEADER_BYTES and not self.closed:
             high, low, kind, flags, stream_id = _header(data, at)
             stop = at + HEADER_BYTES + (high << 8 | low)
@@ -145,13 +147,18 @@ class GuardedProtocol(protocol.H2Protocol):
                 raise FrameTooLargeError(f"frame of {stop - at - HEADER_BYTES} bytes")
             if stop > end:
                 break
-            if kind == DATA and not flags and self._plain_data(stream_id, data[at + HEADER_BYTES : stop]):
-                plain += stop - at - HEADER_BYTES
+            stream_id &= _STREAM_ID
+            if kind == DATA and not flags and (stream_id == run.stream_id or self._begin_run(stream_id)):
+                start = at + HEADER_BYTES
+                if start == stop:
+                    self.fence.empty_data()
+                run.octets += stop - start
+                run.add_frame(data, start, stop)
             else:
-                plain = self._count_plain(plain)
-                self._other_frame(kind, flags, stream_id & _STREAM_ID, data[at:stop])
+                self._end_run()
+                self._other_frame(kind, flags, stream_id, data[at:stop])
             at = stop
-        self._count_plain(plain)
+        self._end_run()
         return data[at:]
 
     def _other_frame(self, kind: int, flags: int, stream_id: int, frame: bytes) -> None:
@@ -161,9 +168,9 @@ class GuardedProtocol(protocol.H2Protocol):
             if kind in (HEADERS, CONTINUATION):
                 self.fence.fed(flags)
 
-    def _plain_data(self, stream_id: int, payload: bytes) -> bool:
-        """Hand the payload of a plain DATA frame to its stream; False when h2 must see the frame."""
-        stream_id &= _STREAM_ID
+    def _begin_run(self, stream_id: int) -> bool:
+        """Plain DATA of another stream than the frame before; False when h2 must see it."""
+        self._end_run()
         stream = self.processor.streams.get(stream_id)
         state = self.connection.h2.streams.get(stream_id)
         if (
@@ -173,18 +180,15 @@ class GuardedProtocol(protocol.H2Protocol):
             or state.state_machine.state is not StreamState.OPEN
         ):
             return False
-        if not payload:
-            self.fence.empty_data()
-        state._inbound_window_manager.window_consumed(len(payload))
-        stream.buffer.add(payload)
+        self._run.begin(stream_id, stream.buffer.add_frame, state._inbound_window_manager.window_consumed)
         return True
 
-    def _count_plain(self, size: int) -> int:
-        """Charge plain DATA to the connection's window, once for a run of frames."""
-        if size:
-            self.connection.h2._inbound_flow_control_window_manager.window_consumed(size)
-            self.connection.received(size)
-        return 0
+    def _end_run(self) -> None:
+        """Charge plain DATA to the windows, once for a run of frames. Raises h2's FlowControlError."""
+        if self._run.stream_id:
+            octets = self._run.end()
+            self.connection.h2._inbound_flow_control_window_manager.window_consumed(octets)
+            self.connection.received(octets)
 
     def _reset(self, stream_id: int, code: ErrorCodes) -> None:
         """End one stream for a fault of its peer; nobody else notices."""

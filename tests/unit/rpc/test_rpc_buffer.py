@@ -45,6 +45,25 @@ async def all_of(buffer: MessageBuffer, batch: int = 3) -> list[bytes]:
     return taken
 
 
+@given(st.lists(st.binary(max_size=2 * MAX).map(framed) | st.binary(max_size=30), max_size=6))
+def test_frames_cut_out_of_a_read_are_taken_as_their_payload_would_be(frames: list[bytes]) -> None:
+    async def run() -> None:
+        ours, released_ours = a_buffer()
+        theirs, released_theirs = a_buffer()
+        at, read = 0, b"".join(frames)
+        for frame in frames:
+            ours.add_frame(read, at, at + len(frame))
+            theirs.add(frame)
+            at += len(frame)
+        assert repr(ours) == repr(theirs)
+        assert (ours.readable, ours.oversized) == (theirs.readable, theirs.oversized)
+        ours.close()
+        theirs.close()
+        assert released_ours.octets == released_theirs.octets
+
+    asyncio.run(run())
+
+
 @given(st.lists(st.binary(max_size=MAX), max_size=12), st.data())
 def test_messages_come_out_whole_however_the_octets_are_cut(
     messages: list[bytes], data: st.DataObject
@@ -54,7 +73,10 @@ def test_messages_come_out_whole_however_the_octets_are_cut(
         octets = b"".join(map(framed, messages))
         cuts = sorted(data.draw(st.lists(st.integers(0, len(octets)), max_size=20)))
         for start, stop in zip([0, *cuts], [*cuts, len(octets)], strict=True):
-            buffer.add(octets[start:stop])
+            if data.draw(st.booleans()):
+                buffer.add(octets[start:stop])
+            else:
+                buffer.add_frame(octets, start, stop)
         assert released.octets == 0  # nothing is released before it is taken
         buffer.eof()
         assert await all_of(buffer) == messages

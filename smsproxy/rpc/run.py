@@ -1,0 +1,47 @@
+"""A run of plain DATA: frames of one stream, one after the other, with neither flags nor padding.
+
+A campaign's connection carries little else. Its stream is looked up once, and its windows are charged once,
+for the whole run. Kept by `http2`, one per connection; the run ends with any other frame and with the read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class PlainRun:
+    """The run under way. `stream_id` 0: there is none."""
+
+    __slots__ = ("_consumed", "add_frame", "octets", "stream_id")
+
+    def __init__(self) -> None:
+        self.stream_id = 0
+        self.octets = 0
+        """Of payload so far, not charged yet."""
+        self.add_frame: Callable[[bytes, int, int], None] = _nowhere
+        """Where the payload goes: `MessageBuffer.add_frame` of the stream."""
+        self._consumed: Callable[[int], None] = _uncounted
+
+    def __repr__(self) -> str:
+        return f"<PlainRun stream={self.stream_id} octets={self.octets}>"
+
+    def begin(
+        self, stream_id: int, add_frame: Callable[[bytes, int, int], None], consumed: Callable[[int], None]
+    ) -> None:
+        """`consumed` charges the stream's window; it raises h2's FlowControlError."""
+        self.stream_id, self.octets = stream_id, 0
+        self.add_frame, self._consumed = add_frame, consumed
+
+    def end(self) -> int:
+        """Charge the stream's window; how many octets there were. Raises h2's FlowControlError."""
+        self.stream_id = 0
+        self._consumed(self.octets)
+        return self.octets
+
+
+def _nowhere(_octets: bytes, _start: int, _stop: int) -> None:
+    """No stream, no frame of it."""
+
+
+def _uncounted(_octets: int) -> None:
+    """No stream, no window."""
