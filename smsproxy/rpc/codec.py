@@ -101,7 +101,9 @@ def _by_upb(answer: Answer) -> bytes:
 
 def encode_framed_answer(answer: Answer) -> bytes:
     """`encode_answer` behind its gRPC prefix, ready to be joined into a DATA frame."""
-    packed = encode_answer(answer)
+    packed = usual_answer(answer) if answer.status is _SUBMITTED else None
+    if packed is None:
+        packed = _by_upb(answer)
     return _prefix(len(packed)) + packed
 
 

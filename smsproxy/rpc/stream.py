@@ -186,7 +186,11 @@ class SmsStream:
         if self._tickets.pop(tag, _ABSENT) is _ABSENT:
             self._counters.answers_dropped_total += 1
             return
-        data = self._encode_answer(answer)
+        self._counters.answers_total += 1
+        try:
+            data = encode_framed_answer(answer)
+        except ValueError as error:  # a text that is not Unicode: the message has ended, and is told so
+            data = self._told_without_text(answer, error)
         if not self._ordered:
             self._out.append(data)
         elif tag != self._head:
@@ -203,14 +207,10 @@ class SmsStream:
             self._scheduled = True
             self._loop.call_soon(self._turn)
 
-    def _encode_answer(self, answer: Answer) -> bytes:
-        self._counters.answers_total += 1
-        try:
-            return encode_framed_answer(answer)
-        except ValueError as error:  # a text that is not Unicode: the message has ended, and is told so
-            self._counters.internal_errors_total += 1
-            text = internal_error(error)
-            return encode_framed_answer(Answer(answer.status, message_id=answer.message_id, error=text))
+    def _told_without_text(self, answer: Answer, error: ValueError) -> bytes:
+        self._counters.internal_errors_total += 1
+        text = internal_error(error)
+        return encode_framed_answer(Answer(answer.status, message_id=answer.message_id, error=text))
 
     def _schedule(self) -> None:
         if not self._scheduled:
