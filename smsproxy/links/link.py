@@ -242,13 +242,13 @@ class Link:
     def _serve(self, now: float) -> float:
         """Until nobody waits or no more is possible. Seconds until it will be; 0: an answer will tell."""
         while True:
-            if self._retries or self._held:
+            if self._retries.queue or self._held:
                 delay_s = self._resume(now)
-                if self._retries or self._held:
+                if self._retries.queue or self._held:
                     return delay_s
-            if not self._waiting:
+            if not self._waiting.size:
                 return 0.0
-            if self._fully_used(now):
+            if self._throttle.limited and self._fully_used(now):
                 return self._throttle.pause_left(now)
             session = self._sessions.next_free()
             if session is None:
@@ -268,7 +268,7 @@ class Link:
         self._granted += 1
         submission = self._waiting.head()
         submission.slots.append(session)
-        if len(submission.slots) == submission.text.parts:
+        if len(submission.slots) == len(submission.text.bodies):
             self._waiting.pop()
         self._handler.granted(self.link_id, submission)
 

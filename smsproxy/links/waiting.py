@@ -49,10 +49,12 @@ class FairQueue(Generic[K, T]):
 
     def pop(self) -> T:
         """Take the head out and give the turn to the next key. Raises IndexError when nobody waits."""
-        item = self.head()
-        key = self._turns[0]
-        line = self._lines[key]
-        del line[item]
+        while True:
+            line = self._lines[self._turns[0]]
+            if line:
+                break
+            del self._lines[self._turns.popleft()]
+        item, _ = line.popitem(last=False)
         self.size -= 1
         if line:
             self._turns.rotate(-1)
