@@ -20,6 +20,8 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -237,14 +239,14 @@ def _pdu(command_id: int, status: int, sequence_number: int, body: bytes = b"") 
     return _HEAD.pack(16 + len(body), command_id, status, sequence_number) + body
 
 
-async def serve(host: str, port: int, smsc: Smsc) -> None:
-    """Listen until SIGTERM."""
+async def serve(host: str, port: int, smsc: Smsc, session: Callable[[], Session] | None = None) -> None:
+    """Listen until SIGTERM. `session` makes another kind of session (late_smsc)."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     loop.add_signal_handler(signal.SIGUSR1, lambda: _report(smsc))
     listener = socket.create_server((host, port))
-    server = await loop.create_server(lambda: Session(smsc), sock=listener)
+    server = await loop.create_server(session or partial(Session, smsc), sock=listener)
     print(json.dumps({"listening": f"{host}:{listener.getsockname()[1]}"}), flush=True)
     await stopped.wait()
     server.close()

@@ -22,6 +22,7 @@ import pytest
 
 from smsproxy.domain.record import SegmentState
 from smsproxy.stores.sqlite import SqliteStore
+from tests.bench.wire_log import read_wire
 
 ROOT = Path(__file__).parents[2]
 HEAD = struct.Struct(">LLLL")
@@ -170,6 +171,34 @@ def test_receipts_of_a_transmitter_go_to_the_receiver_of_its_system_id() -> None
         sender.sendall(octets[30:])
         assert read_sender()[0] == SUBMIT_SM | RESPONSE
         assert read_taker()[0] == DELIVER_SM
+
+
+def test_a_late_smsc_answers_after_its_delay_and_logs_what_it_read_and_wrote(tmp_path: Path) -> None:
+    log = tmp_path / "wire.log"
+    with running("tests.bench.late_smsc", "--delay-ms", "50", "--log", str(log)) as smsc:
+        with smsc.connect() as esme:
+            read = _bind(esme, BIND_TRANSCEIVER)
+            esme.sendall(_submit(2) + _submit(3)[:30])
+            esme.sendall(_submit(3)[30:])
+            answers = [pdu for pdu in (read() for _ in range(4)) if pdu[0] == SUBMIT_SM | RESPONSE]
+        smsc.process.terminate()
+        smsc.process.wait(10)
+    entries = read_wire(log)
+    bind, *rest = entries
+    assert (bind.command, bind.direction, bind.system_id) == ("bind_transceiver", "in", "bench")
+    submits = [entry for entry in rest if entry.command == "submit_sm"]
+    written = [entry for entry in rest if entry.command == "submit_sm_resp"]
+    receipts = [entry for entry in rest if entry.command == "deliver_sm"]
+    assert (
+        [entry.sequence_number for entry in submits] == [sequence for _, _, sequence, _ in answers] == [2, 3]
+    )
+    assert [(entry.smsc_id, entry.answer) for entry in submits] == [
+        (body.rstrip(b"\0").decode(), 0) for *_, body in answers
+    ]
+    assert [entry.smsc_id for entry in receipts] == [entry.smsc_id for entry in submits]
+    assert {entry.state for entry in receipts} == {"DELIVRD"}
+    for submit, answer in zip(submits, written, strict=True):
+        assert answer.at - submit.at >= 0.048, "a timer's clock is a millisecond coarse"
 
 
 @pytest.fixture
