@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 
 APP_ID = 1
 LINK_ID = 100
+POOL_ID = 99
 _SYSTEM_ID = "bench"
 _TOKEN_TTL_S = 6 * 3600
 Table = Mapping[str, Any]
@@ -44,18 +45,25 @@ class DaemonFiles:
 
 
 def prepare(
-    directory: Path, smsc: str, overlay: Table, *, tls: bool, places: Mapping[str, str]
+    directory: Path,
+    smsc: str,
+    overlay: Table,
+    *,
+    tls: bool,
+    places: Mapping[str, str],
+    links: int = 1,
 ) -> DaemonFiles:
     """Write everything `smsproxy run --config` needs into `directory`; `smsc` is the SMSC's host:port.
 
-    `places`: what "{name}" in a text of `overlay` stands for.
+    `places`: what "{name}" in a text of `overlay` stands for. With several `links`, each is an account of its
+    own at the SMSC, and all are one pool.
     """
     secret = secrets.token_urlsafe(32)
     (directory / "app.secret").write_text(secret)
     (directory / "link.password").write_text("bench")
     grpc, http = (f"127.0.0.1:{port}" for port in _free_ports(2))
     certificate = make_certificate(directory) if tls else None
-    settings = _merged(_settings(directory, smsc, grpc, http), overlay)
+    settings = _merged(_settings(directory, smsc, grpc, http, links), overlay)
     if certificate is not None:
         tls_files = {"tls_cert_file": str(certificate), "tls_key_file": str(certificate.with_suffix(".key"))}
         settings = _merged(settings, {"server": tls_files})
@@ -69,7 +77,7 @@ def prepare(
     return DaemonFiles(config, grpc, http, token, certificate, _store(directory), f"{_SYSTEM_ID}@{smsc}")
 
 
-def _settings(directory: Path, smsc: str, grpc: str, http: str) -> Table:
+def _settings(directory: Path, smsc: str, grpc: str, http: str, links: int) -> Table:
     host, _, port = smsc.rpartition(":")
     link = {
         "host": host,
@@ -80,12 +88,15 @@ def _settings(directory: Path, smsc: str, grpc: str, http: str) -> Table:
         "rate_per_s": 0,
         "registered_delivery": "all",
     }
+    more = range(LINK_ID + 1, LINK_ID + links)
     return {
         "server": {"listen": grpc},
         "http": {"listen": http},
         "apps": {str(APP_ID): {"name": "bench", "secret_file": str(directory / "app.secret")}},
         "store": {"url": f"sqlite://{_store(directory)}"},
-        "links": {str(LINK_ID): link},
+        "links": {str(LINK_ID): link}
+        | {str(number): link | {"system_id": f"bench{number}"} for number in more},
+        "pools": {str(POOL_ID): {"members": [{"link": number} for number in (LINK_ID, *more)]}},
     }
 
 
@@ -105,15 +116,23 @@ def _merged(under: Table, over: Table) -> Table:
 
 
 def to_toml(table: Table, path: str = "") -> str:
-    """TOML of nested tables of text, numbers and booleans; keys must be bare."""
+    """TOML of nested tables of text, numbers, booleans and lists of them or of tables; keys must be bare."""
     plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
     lines = [f"[{path}]"] if path and plain else []
-    lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in plain.items()]
+    lines += [f"{key} = {_value(value)}" for key, value in plain.items()]
     text = "\n".join(lines) + "\n" if lines else ""
     for key, value in table.items():
         if isinstance(value, Mapping):
             text += to_toml(value, f"{path}.{key}" if path else key)
     return text
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_value(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _free_ports(count: int) -> list[int]:

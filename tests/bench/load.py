@@ -1,8 +1,9 @@
 """The load generator, a process of its own: `python -m tests.bench.load --target 127.0.0.1:44044`.
 
 It is a hand-made client because a Python gRPC client would be what is measured. One DATA frame per message,
-as grpc-go sends; at most --window unanswered messages a stream. Prints one JSON line with --json, else a
-few words. Exit code 0: every message was answered with success; 1: not; 2: bad arguments or no connection.
+as grpc-go sends; at most --window unanswered messages a stream, or, with --rate, at a fixed schedule whatever
+is unanswered (openloop.py). Prints one JSON line with --json, else a few words. Exit code 0: every message
+was answered with success; 1: not; 2: bad arguments or no connection.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import secrets
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,8 +23,9 @@ import uvloop
 
 from tests.bench.h2client import H2Connection, HeaderList
 from tests.bench.messages import DEFAULT_TEXT, STREAM_PATH, UNARY_PATH, Request
+from tests.bench.openloop import AnyOpenDriver, OpenStreamDriver, OpenUnaryDriver, Pace, drive
 from tests.bench.streaming import Lane, StreamDriver
-from tests.bench.tally import Tally
+from tests.bench.tally import OpenLoop, Tally
 from tests.bench.unary import UnaryDriver
 
 _MAX_MESSAGES_PER_CONNECTION = 4_000_000  # keeps the answers below the 2 GiB that one connection takes
@@ -41,6 +43,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--window", type=int, default=500, help="unanswered messages (calls) per stream")
     parser.add_argument("--per-frame", type=int, default=1, help="messages in one DATA frame of a stream")
+    parser.add_argument(
+        "--rate", type=float, default=0, help="messages/s, open loop: latency counts from when each is due"
+    )
     parser.add_argument(
         "--unary", action="store_true", help="SendMessage calls, streams x window of them open"
     )
@@ -69,8 +74,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("wanted: per-frame >= 1, and 1 with --unary")
     if args.messages > args.connections * _MAX_MESSAGES_PER_CONNECTION:
         parser.error(f"at most {_MAX_MESSAGES_PER_CONNECTION} messages per connection")
-    if args.window < 1 or args.first < 0 or args.first + args.messages > _MAX_NUMBER:
-        parser.error("wanted: window >= 1, 0 <= first, first + messages <= 10^9")
+    if args.window < 1 or args.rate < 0 or args.first < 0 or args.first + args.messages > _MAX_NUMBER:
+        parser.error("wanted: window >= 1, rate >= 0, 0 <= first, first + messages <= 10^9")
     return args
 
 
@@ -90,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
 
 async def run_load(args: argparse.Namespace) -> Tally:
     """Connect, drive every message, wait for the last stream's end or --timeout-s. Raises OSError."""
-    tally = Tally(args.messages)
+    tally = Tally(args.messages, OpenLoop(args.rate) if args.rate else None)
     done = asyncio.Event()
     waiting = args.connections
 
@@ -101,10 +106,12 @@ async def run_load(args: argparse.Namespace) -> Tally:
             tally.finished()
             done.set()
 
-    connections = [await _connect(args, driver) for driver in _drivers(args, tally, finished)]
+    paced = _open_drivers(args, tally.open, tally, finished) if tally.open else []
+    drivers = paced or _drivers(args, tally, finished)
+    connections = [await _connect(args, driver) for driver in drivers]
     try:
         async with asyncio.timeout(args.timeout_s):
-            await done.wait()
+            await (drive(paced, tally, done) if paced else done.wait())
     except TimeoutError:
         tally.finished()
         tally.problem(f"no end within {args.timeout_s} s")
@@ -142,8 +149,8 @@ def _headers(args: argparse.Namespace) -> HeaderList:
     return headers + ([("authorization", f"Bearer {token}")] if token else [])
 
 
-def _drivers(args: argparse.Namespace, tally: Tally, finished: Callable[[], None]) -> list[AnyDriver]:
-    request = Request(
+def _request(args: argparse.Namespace) -> Request:
+    return Request(
         app_id=args.app_id,
         esme=args.esme,
         saddr=args.saddr,
@@ -153,6 +160,10 @@ def _drivers(args: argparse.Namespace, tally: Tally, finished: Callable[[], None
         per_frame=args.per_frame,
         run_id=secrets.token_hex(4),
     )
+
+
+def _drivers(args: argparse.Namespace, tally: Tally, finished: Callable[[], None]) -> Sequence[AnyDriver]:
+    request = _request(args)
     if args.unary:
         calls = max(1, args.streams * args.window // args.connections)
         return [
@@ -165,6 +176,27 @@ def _drivers(args: argparse.Namespace, tally: Tally, finished: Callable[[], None
         mine = shares[number :: args.connections]
         lanes = [Lane(2 * place + 1, request, first, total) for place, (first, total) in enumerate(mine)]
         drivers.append(StreamDriver(lanes, args.window, tally, finished))
+    return drivers
+
+
+def _open_drivers(
+    args: argparse.Namespace, open_: OpenLoop, tally: Tally, finished: Callable[[], None]
+) -> Sequence[AnyOpenDriver]:
+    request, connections = _request(args), args.connections
+    if args.unary:
+        shares = _split(args.first, args.messages, connections)
+        return [
+            OpenUnaryDriver(request, *share, Pace(args.rate, number, connections), open_, tally, finished)
+            for number, share in enumerate(shares)
+        ]
+    shares = _split(args.first, args.messages, args.streams)
+    drivers = []
+    for number in range(connections):
+        lanes = {
+            Lane(2 * place + 1, request, *share): Pace(args.rate, place * connections + number, args.streams)
+            for place, share in enumerate(shares[number::connections])
+        }
+        drivers.append(OpenStreamDriver(lanes, open_, tally, finished))
     return drivers
 
 

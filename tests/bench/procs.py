@@ -117,8 +117,15 @@ class Child:
 
     def rss_mib(self) -> float:
         """Resident memory now, MiB."""
+        return self._memory_mib("VmRSS:")
+
+    def peak_rss_mib(self) -> float:
+        """The most that was ever resident, MiB; kept by the kernel, so no moment is missed."""
+        return self._memory_mib("VmHWM:")
+
+    def _memory_mib(self, name: str) -> float:
         for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(name):
                 return round(int(line.split()[1]) / 1024, 1)
         return 0.0
 

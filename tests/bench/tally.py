@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from tests.bench.histogram import Histogram
 from tests.bench.messages import message_class
 
 SUCCESS = b"\x08\x01"
@@ -20,11 +22,32 @@ SAMPLE_EVERY = 64
 _MAX_TEXTS = 5
 
 
-class Tally:
-    """Counts of one run over all its connections."""
+@dataclass(slots=True)
+class OpenLoop:
+    """What an open-loop run adds: every latency, from the moment at which the message should have gone."""
 
-    def __init__(self, messages: int) -> None:
+    rate_per_s: float
+    latency: Histogram = field(default_factory=Histogram)
+    lateness: Histogram = field(default_factory=Histogram)
+    """How late the load saw that a message was due: its own fault, not the server's."""
+    held: int = 0
+    """Messages that were due and could not be written, for the server's windows were full."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "rate_per_s": self.rate_per_s,
+            "latency": self.latency.as_json(),
+            "lateness": self.lateness.as_json(),
+            "held": self.held,
+        }
+
+
+class Tally:
+    """Counts of one run over all its connections. `open_` where the load has a fixed schedule."""
+
+    def __init__(self, messages: int, open_: OpenLoop | None = None) -> None:
         self.messages = messages
+        self.open = open_
         self.answered = 0
         self.succeeded = 0
         self.failures: Counter[str] = Counter()
@@ -43,8 +66,12 @@ class Tally:
     def started(self) -> None:
         """The first message is about to be sent (idempotent)."""
         if not self.first_send_at:
-            self._cpu_started_s = time.process_time()
-            self.first_send_at = time.monotonic()
+            self.begin(time.monotonic())
+
+    def begin(self, at: float) -> None:
+        """The run's time counts from `at` on."""
+        self._cpu_started_s = time.process_time()
+        self.first_send_at = at
 
     def finished(self) -> None:
         """The last stream has ended."""
@@ -71,6 +98,8 @@ class Tally:
 
     def percentile_ms(self, share: float) -> float:
         """Latency in ms that `share` of the samples do not exceed; 0.0 without samples."""
+        if self.open is not None:
+            return self.open.latency.percentile_ms(share * 100)
         ordered = sorted(self.latencies_s)
         return round(ordered[int(share * (len(ordered) - 1))] * 1000, 3) if ordered else 0.0
 
@@ -92,4 +121,5 @@ class Tally:
             "max_ms": self.percentile_ms(1.0),
             "first_send_at": self.first_send_at,
             "last_answer_at": self.last_answer_at,
+            **({"open": self.open.as_json()} if self.open is not None else {}),
         }

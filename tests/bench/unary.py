@@ -45,13 +45,15 @@ class UnaryDriver:
         self._tally.started()
 
     def pump(self) -> None:
+        self._send(self._total - self._sent, time.monotonic())
+
+    def _send(self, wanted: int, now: float) -> None:
+        """Open the next calls, as many of the wanted as concurrency and the server's window allow."""
         connection = self.connection
         assert connection is not None
-        room = min(self._concurrency - len(self._answers), self._total - self._sent)
-        room = min(room, connection.window // self._octets)
+        room = min(wanted, self._concurrency - len(self._answers), connection.window // self._octets)
         if room <= 0:
             return
-        now = time.monotonic()
         connection.window -= room * self._octets
         connection.write(b"".join([self._call(connection, now) for _ in range(room)]))
 
@@ -99,11 +101,15 @@ class UnaryDriver:
         assert self.connection is not None
         self.connection.windows.pop(stream_id, None)
         self._tally.last_answer_at = now = time.monotonic()
-        mark = self._marks.pop(stream_id, None)
-        if mark is not None:
-            self._tally.latencies_s.append(now - mark)
+        self._measure(stream_id, now)
         if trouble:
             self._tally.problem(trouble)
         self._ended += 1
         if self._ended == self._total:
             self._finished()
+
+    def _measure(self, stream_id: int, now: float) -> None:
+        """The latency of a call that has ended; here of every SAMPLE_EVERY-th, from its write on."""
+        mark = self._marks.pop(stream_id, None)
+        if mark is not None:
+            self._tally.latencies_s.append(now - mark)
