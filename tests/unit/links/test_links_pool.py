@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from links_kit import Bench
@@ -33,6 +34,26 @@ def test_every_round_gives_each_member_exactly_its_weight(weights: list[int]) ->
     for _ in range(2):
         counted = Counter(id(link) for link in picks(pool, sum(weights)))
         assert [counted[id(bench.link)] for bench in benches] == weights
+
+
+def test_a_message_asks_one_member_of_many_while_they_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = a_pool(*((Bench(), 1) for _ in range(200)))
+    asked: list[Link] = []
+    free_now = Link.free_now
+    monkeypatch.setattr(Link, "free_now", lambda link: asked.append(link) or free_now(link))
+    assert picks(pool, 400) == [member.link for member in pool.members] * 2
+    assert len(asked) == 400
+
+
+def test_a_member_that_is_free_again_gets_its_share_though_all_were_busy() -> None:
+    a, b = Bench(window=1), Bench(window=1)
+    pool = a_pool((a, 3), (b, 1))
+    first, second = a.offer(), b.offer()
+    assert None not in picks(pool, 5)
+    a.answer(first)
+    assert picks(pool, 2) == [a.link] * 2
+    b.answer(second)
+    assert Counter(link is a.link for link in picks(pool, 8)) == {True: 6, False: 2}
 
 
 def test_unbound_members_are_left_out() -> None:
