@@ -40,6 +40,7 @@ class GuardedEvents(protocol.EventsProcessor):
     """
 
     connection: GuardedConnection
+    handler: GuardedHandler
     streams: dict[int, GuardedStream]  # type: ignore[assignment]  # ours are the only ones made here
 
     def __init__(
@@ -82,7 +83,12 @@ class GuardedEvents(protocol.EventsProcessor):
     def process_request_received(self, event: RequestReceived) -> None:
         h2 = self.connection.h2
         # The limit in force is the acknowledged one: a stream on its way before is still served.
-        if h2.inbound_open >= h2.local_settings.max_concurrent_streams:
+        limit = h2.local_settings.max_concurrent_streams
+        if not limit and not self.handler.draining:
+            # The connection retires for its age. grpcio may open a stream right behind its acknowledgement,
+            # and repeats a refused one once only: an age must not end a call.
+            limit = self.connection.options.max_streams_per_connection
+        if h2.inbound_open >= limit:
             self.connection.counters.streams_refused_total += 1
             h2.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM)
             return

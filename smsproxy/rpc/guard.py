@@ -45,7 +45,8 @@ class GuardedHandler(server.Handler):
         self._loop = asyncio.get_running_loop()
         self._running: dict[GuardedStream, asyncio.Task[None]] = {}
         self._calls: dict[GuardedStream, Call] = {}
-        self._draining = False
+        self.draining = False
+        """The server stops."""
         self.bears_limit_0 = True
         """A limit of no streams makes its new calls wait, and they go on elsewhere when we close. Callers on
         grpclib wait for ever, so their connections retire in a quiet moment only."""
@@ -70,7 +71,7 @@ class GuardedHandler(server.Handler):
     def _opened(self, stream: GuardedStream, call: Call) -> None:
         self._calls[stream] = call
         self.bears_limit_0 = self.bears_limit_0 and "grpclib" not in (call.user_agent or "")
-        if self._draining:
+        if self.draining:
             call.drain()
 
     def _ended(
@@ -89,7 +90,7 @@ class GuardedHandler(server.Handler):
             task.cancel()
 
     def drain(self) -> None:
-        self._draining = True
+        self.draining = True
         for call in list(self._calls.values()):
             call.drain()
 

@@ -136,6 +136,28 @@ async def test_age_ends_connections_and_no_call_of_grpcio(start: Any, gateway: F
     assert len(gateway.tickets) == 100
 
 
+async def test_a_call_that_comes_to_a_retiring_connection_all_the_same_is_served(
+    start: Any, gateway: FakeGateway
+) -> None:
+    """grpcio may open one right behind its acknowledgement of the limit of no streams."""
+    server: RpcServer = await start(max_age_s=SHORT)
+    gateway.respond = None
+    client = await RawClient.connect(server.port)
+    calls = [client.open(SEND)]
+    client.data(calls[0], framed_request(), end=True)
+    await client.until(lambda: client.settings.get(3) == 0)
+    await client.ping()  # the limit is acknowledged
+    calls.append(client.open(SEND))
+    client.data(calls[1], framed_request(), end=True)
+    for ticket in await gateway.submitted(2):
+        ticket.end()
+    for stream_id in calls:
+        assert (await client.end_of(stream_id)).grpc_status == 0
+    await client.until(lambda: client.closed)
+    assert client.goaway == 0
+    assert server.counters.streams_refused_total == 0
+
+
 async def test_age_ends_connections_and_no_call_of_grpclib(start: Any, gateway: FakeGateway) -> None:
     server: RpcServer = await start(max_age_s=0.3)
     async with Channel("127.0.0.1", server.port) as channel:
