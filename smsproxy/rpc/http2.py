@@ -230,8 +230,8 @@ class GuardedProtocol(protocol.H2Protocol):
         self.say_farewell()
 
     def say_farewell(self) -> bool:
-        """Take no new streams, say goodbye when the last one is over. False when that has begun already."""
-        if self._farewell is not None:
+        """Take no new streams, say goodbye when the last one is over. False when it is being ended already."""
+        if self.closed or self._farewell is not None:
             return False
         self._farewell = Farewell(self.connection, lambda: not self.processor.streams, self.goodbye)
         self._farewell.begin()

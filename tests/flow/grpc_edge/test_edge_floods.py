@@ -183,6 +183,16 @@ async def test_who_flooded_does_not_come_back_at_once(start: Any, gateway: FakeG
     assert await send_one(honest) == 0
 
 
+async def test_a_drain_passes_those_by_who_are_being_ended(start: Any, gateway: FakeGateway) -> None:
+    server: RpcServer = await start(max_resets_per_10s=20)
+    client = await RawClient.connect(server.port)
+    for _ in range(21):
+        client.reset(client.open(SEND))
+    await client.until(lambda: client.goaway)
+    assert await server.drain(5)
+    await client.until(lambda: client.closed)
+
+
 async def test_who_cancels_less_than_half_of_its_calls_is_never_cut(start: Any) -> None:
     server: RpcServer = await start(max_resets_per_10s=20)
     client = await RawClient.connect(server.port)
