@@ -12,6 +12,7 @@ and `receive` may be repeated, and a repeat after a failure completes what is mi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from smsproxy.stores.aerospike_check import Connect, Place, check_namespace, con
 from smsproxy.stores.aerospike_cluster import MAX_BATCH, Cluster
 from smsproxy.stores.aerospike_intents import Intents
 from smsproxy.stores.aerospike_receipts import Receipts
+from smsproxy.stores.aerospike_recent import Recent
 from smsproxy.stores.aerospike_records import Life
 from smsproxy.stores.aerospike_results import Results
 from smsproxy.stores.base import Intent, SegmentResult, new_counters
@@ -37,6 +39,10 @@ and of SmsInfo, withdrawals, housekeeping."""
 _OPENING_S = 2.0
 """How long `open` marks what earlier lives left before traffic begins; the rest follows beside it."""
 _AGAIN_S = 1.0
+_RESULTS_BEFORE = 2
+"""Batches of results that receipts wait for: the one under way, and what has gathered behind it."""
+_TURNS = 8
+"""Turns of the loop from the end of a batch to the beginning of the next."""
 
 T = TypeVar("T")
 
@@ -59,7 +65,10 @@ class AerospikeStore:
         self._connect = connect
         self._clock = clock
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="aerospike")
+        self._opened = False
         self._recovery: asyncio.Task[None] | None = None
+        self._settling: set[asyncio.Future[None]] = set()
+        """One for each `settle` under way, done when it has ended."""
         self.cluster: Cluster | None = None
         """For its counters, once open."""
         self.counters = new_counters()
@@ -92,12 +101,13 @@ class AerospikeStore:
         client = connected(self._place, self._connect)
         self.cluster = Cluster(client, self._place.namespace, self._place.sets)
         check_namespace(client, self._place)
-        self._intents = Intents(self.cluster, self._life, retention_s=self._retention_s, clock=self._clock)
-        self._receipts = Receipts(self.cluster, self._life, clock=self._clock)
-        self._results = Results(
-            self.cluster, self._receipts, self._life, retention_s=self._retention_s, clock=self._clock
-        )
+        cluster, life, retention_s, clock = self.cluster, self._life, self._retention_s, self._clock
+        recent = Recent(retention_s=retention_s, clock=clock)
+        self._intents = Intents(cluster, life, recent, retention_s=retention_s, clock=clock)
+        self._receipts = Receipts(cluster, life, recent, clock=clock)
+        self._results = Results(cluster, self._receipts, life, recent, retention_s=retention_s, clock=clock)
         self._receipts.adopt()
+        self._opened = True
 
     async def _recover(self, opened_at: float) -> bool:
         """One page of what earlier lives left; whether there may be more."""
@@ -118,8 +128,14 @@ class AerospikeStore:
             self._recovery.cancel()
             await asyncio.gather(self._recovery, return_exceptions=True)
         if self.cluster is not None:
-            await self._run(self.cluster.client.close)
+            await self._run(self._close, self.cluster)
         self._pool.shutdown(wait=False)
+
+    def _close(self, cluster: Cluster) -> None:
+        if self._opened:
+            with contextlib.suppress(StoreUnavailableError):  # else the next life does it
+                self._results.close_overdue(everything=True)
+        cluster.client.close()
 
     async def create(self, intents: Sequence[Intent]) -> list[bool]:
         if not intents:
@@ -133,13 +149,34 @@ class AerospikeStore:
         return created
 
     async def settle(self, results: Sequence[SegmentResult]) -> None:
-        self._count(await self._run(self._results.settle, results))
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._settling.add(ended)
+        try:
+            self._count(await self._run(self._results.settle, results))
+        finally:
+            self._settling.discard(ended)
+            ended.set_result(None)
 
     async def withdraw(self, intents: Sequence[Intent]) -> None:
         self.counters["intents_withdrawn"] += await self._run(self._intents.withdraw, intents)
 
     async def receive(self, receipts: Sequence[Receipt]) -> None:
+        await self._results_first()
         self._count(await self._run(self._receipts.receive, receipts))
+
+    async def _results_first(self) -> None:
+        """Let the results under way be stored, and those that waited for them.
+
+        An SMSC that sends its receipts at once sends them in one octet stream with the answers. The receipts
+        would be parked, at twice the price, because the results that name their messages are being written.
+        """
+        for _ in range(_RESULTS_BEFORE):
+            for _ in range(_TURNS):
+                if self._settling:
+                    break
+                await asyncio.sleep(0)
+            if self._settling:
+                await asyncio.wait(self._settling)
 
     async def find(self, message_ids: Sequence[bytes]) -> list[MessageRecord | None]:
         return await self._run(self._intents.find, message_ids)
@@ -151,6 +188,7 @@ class AerospikeStore:
 
     def _sweep(self, now: float) -> tuple[int, int]:
         self._intents.undo(MAX_BATCH)
+        self._results.close_overdue()
         return self._intents.sweep(now), self._receipts.sweep(now)
 
     def _count(self, counts: Mapping[str, int]) -> None:

@@ -18,6 +18,7 @@ from aerospike_helpers.operations import map_operations as map_ops
 from aerospike_helpers.operations import operations as ops
 
 from smsproxy.domain.record import AWAITS_RECEIPT, AWAITS_RESULT, SegmentState
+from smsproxy.stores.aerospike_recent import CREATED, RESULT_STORED
 from smsproxy.stores.aerospike_records import (
     MESSAGES,
     TOMBSTONE_S,
@@ -25,6 +26,7 @@ from smsproxy.stores.aerospike_records import (
     Life,
     Owner,
     milliseconds,
+    said,
 )
 from smsproxy.stores.base import Intent, SegmentResult
 from smsproxy.stores.parking import Parked
@@ -53,14 +55,16 @@ class Change:
     ttl: int = KEEP_TTL
     exists: int = aerospike.POLICY_EXISTS_UPDATE
     by_digest: bool = False
+    version: int = 0
+    """How often the record must have been written by now (aerospike_recent.py); 0: however often."""
 
 
 # -- conditions --------------------------------------------------------------------------------------------
 
 
-def _is_live(generation: int, now: float) -> list[Any]:
+def _is_live(generation: int, now_ms: int) -> list[Any]:
     """Not withdrawn (no `expires`), not lapsed, and not taken over."""
-    return [exp.Eq(exp.IntBin("gen"), generation), exp.GE(exp.IntBin("expires"), milliseconds(now))]
+    return [exp.Eq(exp.IntBin("gen"), generation), exp.GE(exp.IntBin("expires"), now_ms)]
 
 
 def _is_dead(now: float) -> list[Any]:
@@ -77,21 +81,62 @@ def _state_among(segment_no: int, states: frozenset[SegmentState]) -> Any:
     return exp.Or(*tests) if len(tests) > 1 else tests[0]  # the server refuses an Or of one
 
 
+class _Form:
+    """A condition compiled once, with places for what differs from write to write.
+
+    Compiling costs more than sending. `build` gets a mark for each place, of the type that will stand there.
+    """
+
+    def __init__(self, build: Callable[..., Any], *kinds: type) -> None:
+        marks = [_mark(kind, place) for place, kind in enumerate(kinds)]
+        self._code: list[Any] = build(*marks).compile()
+        self._places = [
+            (index, marks.index(value))
+            for index, (_, _, fixed, _) in enumerate(self._code)
+            if (value := (fixed or {}).get("val")) in marks
+        ]
+
+    def __call__(self, *values: object) -> list[Any]:
+        code = self._code.copy()
+        for index, place in self._places:
+            operation, kind, _, children = code[index]
+            code[index] = operation, kind, {"val": values[place]}, children
+        return code
+
+
+def _mark(kind: type, place: int) -> int | str:
+    return f"\0place {place}" if kind is str else -(1 << 60) - place
+
+
 # -- intents -----------------------------------------------------------------------------------------------
 
 
-def creation(bins: dict[str, Any], ttl: int, *, over: Any = None) -> Change:
+def creation(message_id: bytes, bins: dict[str, Any], ttl: int, *, over: Any = None) -> Change:
     """Create-only; with `over` also in place of a record for which that condition holds."""
     generation, boot = bins["gen"], bins["boot"]
     return Change(
         MESSAGES,
-        bins["mid"],
-        [ops.write(name, value) for name, value in bins.items()],
+        bytearray(message_id),
+        [_write(name, value) for name, value in bins.items()] if over is not None else _first_bins(bins),
         lambda found: found is not None and found.get("gen") == generation and found.get("boot") == boot,
         condition=over,
         ttl=ttl,
         exists=aerospike.POLICY_EXISTS_CREATE if over is None else aerospike.POLICY_EXISTS_CREATE_OR_REPLACE,
     )
+
+
+def _first_bins(bins: dict[str, Any]) -> list[dict[str, Any]]:
+    """A map of one entry is put by its entry, at a fifth of the cost; replacing a record takes whole bins."""
+    return [
+        map_ops.map_put(name, *next(iter(value.items())))
+        if type(value) is dict and len(value) == 1
+        else _write(name, value)
+        for name, value in bins.items()
+    ]
+
+
+def _write(bin_name: str, value: Any) -> dict[str, Any]:
+    return {"op": aerospike.OPERATOR_WRITE, "bin": bin_name, "val": value}
 
 
 def over_dead(now: float) -> Any:
@@ -105,7 +150,7 @@ def over_generation(generation: int, now: float) -> Any:
 
 def withdrawal(intent: Intent, now: float) -> Change:
     """A tombstone for a minute, not a removal, which a restarted server could undo."""
-    live = exp.And(*_is_live(intent.generation, now))
+    live = exp.And(*_is_live(intent.generation, milliseconds(now)))
     return _tombstone(intent.message_id, intent.generation, live, aerospike.POLICY_EXISTS_REPLACE)
 
 
@@ -143,65 +188,111 @@ def left_open(life: Life, older_than: float, now: float) -> Any:
 
 # -- results and receipts ----------------------------------------------------------------------------------
 
+_AWAITS_RESULT = _Form(
+    lambda generation, now, number: exp.And(
+        *_is_live(generation, now), _state_among(number, AWAITS_RESULT)
+    ),
+    int, int, int,
+)  # fmt: skip
+_IS_NEW = _Form(
+    lambda generation, now, number: exp.And(
+        *_is_live(generation, now), _state_among(number, frozenset({SegmentState.SUBMITTING}))
+    ),
+    int, int, int,
+)  # fmt: skip
+_AWAITS_RECEIPT = _Form(
+    lambda generation, now, number, key: exp.And(
+        *_is_live(generation, now),
+        _state_among(number, AWAITS_RECEIPT),
+        exp.Eq(_in_map("keys", number, exp.ResultType.STRING), key),
+    ),
+    int, int, int, str,
+)  # fmt: skip
+_HAS_HANDLE = _Form(lambda generation: exp.Eq(exp.IntBin("gen"), generation), int)
+_OPEN_NO_MORE = [_write("open", aerospike.null())]
+
 
 def result(one: SegmentResult, now: float, *, only_first: bool = False) -> Change:
     """The end of a segment. One with a receipt key stays `open` until the key is claimed: see `closing`."""
     intent, number, state, smsc_id, key, reason, at = one
-    puts = {"st": int(state), "ids": smsc_id, "keys": key, "why": reason, "upd": float(at)}
-    operations = [map_ops.map_put(name, number, value) for name, value in puts.items()]
+    puts = {"st": int(state), "ids": smsc_id, "keys": key, "said": said(reason, at)}
+    form = _IS_NEW if only_first else _AWAITS_RESULT
+    change = _segment_change(intent.message_id, intent.generation, number, puts)
+    change.operations += _wait_for_key(intent, number) if key else _close(number, intent.segments)
+    change.condition = form(intent.generation, milliseconds(now), number)
+    return change
+
+
+def first_result(one: SegmentResult) -> Change:
+    """The same for the only segment of a message that nobody has touched since we created it."""
+    intent, number, state, smsc_id, key, reason, at = one
+    puts = {"st": int(state), "said": said(reason, at)}
     if key:
-        operations += [
-            map_ops.map_put("wait", number, 1),
-            ops.write("open", milliseconds(intent.created_at)),
-        ]
-    else:
-        operations += _close(number)
-    awaited = frozenset({SegmentState.SUBMITTING}) if only_first else AWAITS_RESULT
-    return Change(
-        MESSAGES,
-        bytearray(intent.message_id),
-        operations,
-        lambda found: (
-            found is not None
-            and found.get("gen") == intent.generation
-            and all(found[name].get(number) == value for name, value in puts.items())
-        ),
-        condition=exp.And(*_is_live(intent.generation, now), _state_among(number, awaited)).compile(),
-    )
+        puts["keys"] = key
+    if smsc_id != key:
+        puts["ids"] = smsc_id
+    change = _segment_change(intent.message_id, intent.generation, number, puts)
+    change.version = CREATED
+    if not key:
+        change.operations += _OPEN_NO_MORE
+    return change
 
 
-def closing(message_id: bytes, generation: int, segment_no: int) -> Change:
+def closing(message_id: bytes, generation: int, segment_no: int, segments: int) -> Change:
     """The segment's result and its key are dealt with: nothing of it is left for a later life to look at."""
     return Change(
         MESSAGES,
         bytearray(message_id),
-        _close(segment_no),
-        lambda found: found is None or segment_no not in found.get("wait", {}),
-        condition=exp.Eq(exp.IntBin("gen"), generation).compile(),
+        _close(segment_no, segments),
+        lambda found: (
+            found is None
+            or found.get("gen") != generation
+            or "open" not in found
+            or segment_no not in found.get("wait", {segment_no})
+        ),
+        condition=_HAS_HANDLE(generation),
     )
 
 
-def _close(segment_no: int) -> list[Any]:
+def _wait_for_key(intent: Intent, segment_no: int) -> list[Any]:
+    opened = _write("open", milliseconds(intent.created_at))
+    return [opened] if intent.segments == 1 else [map_ops.map_put("wait", segment_no, 1), opened]
+
+
+def _close(segment_no: int, segments: int) -> list[Any]:
+    if segments == 1:
+        return [*_OPEN_NO_MORE]
     return [map_ops.map_remove_by_key("wait", segment_no, aerospike.MAP_RETURN_NONE), _SHUT_IF_NOTHING_WAITS]
 
 
-def receipt(owner: Owner, receipt_key: str, said: Parked, now: float) -> Change:
+def receipt(owner: Owner, receipt_key: str, told: Parked, now: float) -> Change:
     """What a receipt says, to the segment that goes by its key and awaits one."""
-    number = owner.segment_no
-    puts = {"st": int(said.state), "why": said.reason, "upd": float(said.at)}
-    condition = exp.And(
-        *_is_live(owner.generation, now),
-        _state_among(number, AWAITS_RECEIPT),
-        exp.Eq(_in_map("keys", number, exp.ResultType.STRING), receipt_key),
-    )
+    change = _told(owner, told)
+    change.condition = _AWAITS_RECEIPT(owner.generation, milliseconds(now), owner.segment_no, receipt_key)
+    return change
+
+
+def first_receipt(owner: Owner, told: Parked) -> Change:
+    """The same for a message that nobody has touched since our `first_result`; closes it in passing."""
+    change = _told(owner, told)
+    change.version = RESULT_STORED
+    change.operations += _OPEN_NO_MORE
+    return change
+
+
+def _told(owner: Owner, told: Parked) -> Change:
+    puts = {"st": int(told.state), "said": said(told.reason, told.at)}
+    return _segment_change(owner.message_id, owner.generation, owner.segment_no, puts)
+
+
+def _segment_change(message_id: bytes, generation: int, segment_no: int, puts: dict[str, Any]) -> Change:
     return Change(
         MESSAGES,
-        bytearray(owner.message_id),
-        [map_ops.map_put(name, number, value) for name, value in puts.items()],
+        bytearray(message_id),
+        [map_ops.map_put(name, segment_no, value) for name, value in puts.items()],
         lambda found: (
             found is not None
-            and found.get("gen") == owner.generation
-            and all(found[name].get(number) == value for name, value in puts.items())
+            and found.get("gen") == generation
+            and all(found.get(name, {}).get(segment_no) == value for name, value in puts.items())
         ),
-        condition=condition.compile(),
     )

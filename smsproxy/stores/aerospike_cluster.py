@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
+import aerospike
 from aerospike import predicates
 from aerospike.exception import AerospikeError
 from aerospike_helpers.batch.records import BatchRecord, BatchRecords, Remove, Write
@@ -148,13 +150,12 @@ class Cluster:
         return records
 
     def _record(self, change: Change) -> BatchRecord:
-        policy: dict[str, Any] = {}
-        if change.condition is not None:
-            policy["expressions"] = change.condition
+        condition = {} if change.condition is None else {"expressions": change.condition}
         if not change.operations:
-            return Remove(self._key(change), policy=policy)
-        policy |= {"ttl": change.ttl, "exists": change.exists}
-        return Write(self._key(change), change.operations, policy=policy)
+            return Remove(self._key(change), policy=condition)
+        policy = _policy(change.ttl, change.exists, change.version)
+        meta = {"gen": change.version} if change.version else None
+        return Write(self._key(change), change.operations, meta, policy | condition if condition else policy)
 
     def _key(self, change: Change) -> Any:
         place = (self._namespace, self._sets + change.set_name)
@@ -218,6 +219,13 @@ class Cluster:
         self.outages += not self.away
         self.away = words
         return StoreUnavailableError(f"aerospike: {words}")
+
+
+@lru_cache(maxsize=256)
+def _policy(ttl: int, exists: int, version: int) -> dict[str, Any]:
+    """Shared by many writes: nobody changes it."""
+    policy = {"ttl": ttl, "exists": exists}
+    return policy | {"gen": aerospike.POLICY_GEN_EQ} if version else policy
 
 
 def _mark_unanswered(batch: BatchRecords) -> None:

@@ -18,6 +18,8 @@ class Answer(Enum):
     EXISTS = "exists"
     FILTERED = "filtered"
     """The write's condition does not hold."""
+    CHANGED = "changed"
+    """The record no longer has the version that the write was for."""
     IN_DOUBT = "in doubt"
     """Done or not: nobody answered."""
     FAILED = "failed"
@@ -26,7 +28,7 @@ class Answer(Enum):
     """The client could not even ask: nothing was done."""
 
 
-_ANSWERS = {0: Answer.DONE, 2: Answer.MISSING, 5: Answer.EXISTS, 27: Answer.FILTERED}
+_ANSWERS = {0: Answer.DONE, 2: Answer.MISSING, 3: Answer.CHANGED, 5: Answer.EXISTS, 27: Answer.FILTERED}
 _SILENCE = frozenset({9, 11, 212})
 """Time-outs, and a cluster in change."""
 
@@ -35,7 +37,6 @@ _WORDS = {
     -10: "no node answers",
     -9: "TLS failed",
     -1: "the client could not connect or ask",
-    3: "the record was changed meanwhile",
     4: "the server refused a parameter",
     8: "the namespace is full",
     9: "timed out",

@@ -16,6 +16,7 @@ from smsproxy.domain.record import MessageRecord
 from smsproxy.stores import aerospike_changes as changes
 from smsproxy.stores.aerospike_cluster import MAX_BATCH, Cluster, NothingSentError
 from smsproxy.stores.aerospike_errors import Answer
+from smsproxy.stores.aerospike_recent import Recent
 from smsproxy.stores.aerospike_records import (
     MESSAGES,
     Generations,
@@ -41,10 +42,17 @@ class Intents:
     """Messages from creation to retention."""
 
     def __init__(
-        self, cluster: Cluster, life: Life, *, retention_s: float, clock: Callable[[], float]
+        self,
+        cluster: Cluster,
+        life: Life,
+        recent: Recent,
+        *,
+        retention_s: float,
+        clock: Callable[[], float],
     ) -> None:
         self._cluster = cluster
         self._life = life
+        self._recent = recent
         self._retention_s = retention_s
         self._clock = clock
         self._generations = Generations()
@@ -79,6 +87,9 @@ class Intents:
         now = self._clock()
         answers = self._cluster.write([self._creation(one, now) for one in batch])
         made = [one for one, done in zip(batch, answers, strict=True) if done.answer is Answer.DONE]
+        self._recent.created(
+            generation for _, one, generation in made if one.segments == 1 and not one.replaces
+        )
         taken = [one for one, done in zip(batch, answers, strict=True) if done.answer is Answer.EXISTS]
         if taken:
             made += self._replace_dead(taken, now)
@@ -98,7 +109,8 @@ class Intents:
         if intent.replaces:
             over = changes.over_generation(intent.replaces, now)
         bins = message_bins(intent, generation, self._retention_s, self._life)
-        return changes.creation(bins, seconds_left(intent.created_at, self._retention_s, now), over=over)
+        ttl = seconds_left(intent.created_at, self._retention_s, now)
+        return changes.creation(intent.message_id, bins, ttl, over=over)
 
     def _note_doubtful(self, tried: list[_Numbered]) -> None:
         with self._lock:

@@ -31,28 +31,38 @@ _WHOSE_IT_WAS = [
 ]
 
 
-def claim(name: str, owner: Owner, ttl: int, *, only_free: bool) -> Change:
-    """The key is this segment's from now on. Answers whose it was, and the receipt that waits there."""
-    new = {
-        "mid": bytearray(owner.message_id),
-        "gen": owner.generation,
-        "seg": owner.segment_no,
-        "claim": owner.claim,
-    }
+def first_claim(name: str, owner: Owner, ttl: int) -> Change:
+    """The key is this segment's, if nobody had it and nothing waits there: then there is no record yet."""
     return Change(
         KEYS,
         name,
-        [
-            *_WHOSE_IT_WAS,
-            *(ops.write(bin_name, value) for bin_name, value in new.items()),
-            ops.read("park"),
-            ops.read("ticket"),
-        ],
+        _owned_by(owner),
+        lambda found: found is not None and found.get("claim") == owner.claim,
+        ttl=ttl,
+        exists=aerospike.POLICY_EXISTS_CREATE,
+    )
+
+
+def claim(name: str, owner: Owner, ttl: int, *, only_free: bool) -> Change:
+    """The key is this segment's from now on. Answers whose it was, and the receipt that waits there."""
+    return Change(
+        KEYS,
+        name,
+        [*_WHOSE_IT_WAS, *_owned_by(owner), ops.read("park"), ops.read("ticket")],
         lambda found: found is not None and found.get("claim") == owner.claim,
         condition=_free_for(owner) if only_free else None,
         ttl=ttl,
         exists=aerospike.POLICY_EXISTS_IGNORE,
     )
+
+
+def _owned_by(owner: Owner) -> list[Any]:
+    return [
+        ops.write("mid", bytearray(owner.message_id)),
+        ops.write("gen", owner.generation),
+        ops.write("seg", owner.segment_no),
+        ops.write("claim", owner.claim),
+    ]
 
 
 def _free_for(owner: Owner) -> Any:

@@ -20,6 +20,7 @@ from smsproxy.stores import aerospike_changes as changes
 from smsproxy.stores import aerospike_key_changes as key_changes
 from smsproxy.stores.aerospike_cluster import Cluster
 from smsproxy.stores.aerospike_errors import Answer
+from smsproxy.stores.aerospike_recent import Recent
 from smsproxy.stores.aerospike_records import (
     KEYS,
     MESSAGES,
@@ -51,12 +52,16 @@ class _Waiting:
         self.bins: Bins | None = None
 
 
+_Owned = tuple[_Waiting, Owner]
+
+
 class Receipts:
     """Key records. What this instance has parked is also known here, oldest first, to keep its bound."""
 
-    def __init__(self, cluster: Cluster, life: Life, *, clock: Callable[[], float]) -> None:
+    def __init__(self, cluster: Cluster, life: Life, recent: Recent, *, clock: Callable[[], float]) -> None:
         self._cluster = cluster
         self._life = life
+        self._recent = recent
         self._clock = clock
         self._lock = threading.Lock()
         self._parking: Parking[str] = Parking()
@@ -85,11 +90,7 @@ class Receipts:
         """Returns those whose owner is stale: withdrawn, lapsed, taken over, or gone on to another key."""
         refused = []
         for batch in rounds(owned, lambda one: [one[1].message_id]):
-            now = self._clock()
-            answers = self._cluster.write([changes.receipt(to, one.key, one.said, now) for one, to in batch])
-            refused += [
-                pair for pair, done in zip(batch, answers, strict=True) if done.answer is not Answer.DONE
-            ]
+            refused += self._write(self._write_first(batch))
         if not refused:
             return []
         messages = list(dict.fromkeys(owner.message_id for _, owner in refused))
@@ -101,6 +102,31 @@ class Receipts:
         ]
         counts["receipts_repeated"] += len(refused) - len(stale)
         return stale
+
+    def _write_first(self, batch: list[_Owned]) -> list[_Owned]:
+        """Where the record is as we left it, as far as we know. Returns the others, and where it was not."""
+        first = [
+            pair for pair in batch if self._recent.awaits(pair[1].message_id, pair[1].generation, pair[0].key)
+        ]
+        if not first:
+            return batch
+        answers = self._cluster.write([changes.first_receipt(owner, one.said) for one, owner in first])
+        done = {
+            owner.message_id
+            for (_, owner), each in zip(first, answers, strict=True)
+            if each.answer is Answer.DONE
+        }
+        for message_id in done:
+            self._recent.closed(message_id)
+        return [pair for pair in batch if pair[1].message_id not in done]
+
+    def _write(self, batch: list[_Owned]) -> list[_Owned]:
+        """Returns those that were refused."""
+        if not batch:
+            return []
+        now = self._clock()
+        answers = self._cluster.write([changes.receipt(to, one.key, one.said, now) for one, to in batch])
+        return [pair for pair, done in zip(batch, answers, strict=True) if done.answer is not Answer.DONE]
 
     # -- parking --------------------------------------------------------------------------------------------
 

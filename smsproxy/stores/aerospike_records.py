@@ -1,15 +1,19 @@
 """What the Aerospike store keeps: two kinds of records, as bins, and back (spec §6). Pure; no client here.
 
-A *message* lies under its message_id: the intent, and one map bin for each property of its segments (segment
-number -> value). A *key* lies under (account, receipt key): who owns the key, and the receipt that waits for
-an owner. Bins that only some records have are what the small secondary indexes hold: `open` while a segment's
-result is not dealt with, `parked` while a receipt waits. `expires` is on every message that reads as stored;
-a record without it is a tombstone (withdrawn), one past it has lapsed or was resurrected.
+A *message* lies under its message_id: the intent (`what`, packed: the server never looks into it), and one
+map bin for each property of its segments (segment number -> value): state, key, id where it differs from the
+key, and what was said of it and when. Bins cost more than octets, so there are few. A *key* lies under
+(account, receipt key): who owns the key, and the receipt that waits for an owner. Bins that only some records
+have are what the small secondary indexes hold: `open` while a segment's result is not dealt with, `parked`
+while a receipt waits. `expires` is on every message that reads as stored; a record without it is a tombstone
+(withdrawn), one past it has lapsed or was resurrected. A message of several segments knows in `wait` which of
+them keep it open; with one there is nothing to tell.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 import time
 from collections.abc import Mapping
 from math import ceil
@@ -74,47 +78,89 @@ def key_name(account: str, receipt_key: str) -> str:
     return f"{len(account)}:{account}{receipt_key}"
 
 
+_WHAT = struct.Struct(">16sqqqqBdH")
+"""message_id, app, link, task, client_sent_at, receipt mode, created_at, octets of the account; account and
+transaction_id follow."""
+
+
 def message_bins(intent: Intent, generation: int, retention_s: float, life: Life) -> dict[str, Any]:
-    numbers = range(1, intent.segments + 1)
-    return {
-        "mid": bytearray(intent.message_id),
+    bins = {
         "gen": generation,
         "expires": milliseconds(intent.created_at + retention_s),
         "instance": life.instance,
         "boot": life.boot,
         "open": milliseconds(intent.created_at),
-        "app": intent.app_id,
-        "link": intent.link_id,
-        "account": intent.account,
-        "tx": intent.transaction_id,
-        "task": intent.task_id,
-        "client_at": intent.client_sent_at,
-        "receipts": int(intent.receipts),
-        "at": float(intent.created_at),
-        "st": {number: int(SegmentState.SUBMITTING) for number in numbers},
-        "wait": dict.fromkeys(numbers, 1),
-        "ids": {},
-        "keys": {},
-        "why": {},
-        "upd": {},
+        "what": _packed(intent),
+        "st": dict.fromkeys(range(1, intent.segments + 1), int(SegmentState.SUBMITTING)),
     }
+    if intent.segments > 1:
+        bins["wait"] = dict.fromkeys(range(1, intent.segments + 1), 1)
+    return bins
+
+
+def _packed(intent: Intent) -> bytes:
+    account = intent.account.encode()
+    fixed = _WHAT.pack(
+        intent.message_id,
+        intent.app_id,
+        intent.link_id,
+        intent.task_id,
+        intent.client_sent_at,
+        intent.receipts,
+        intent.created_at,
+        len(account),
+    )
+    return fixed + account + intent.transaction_id.encode()
 
 
 def intent_of(bins: Bins) -> Intent:
     """The intent that a message record was made of."""
+    what = bytes(bins["what"])
+    message_id, app_id, link_id, task_id, sent_at, receipts, created_at, length = _WHAT.unpack_from(what)
+    end = _WHAT.size + length
     return Intent(
-        bytes(bins["mid"]),
-        bins["app"],
-        bins["link"],
-        bins["account"],
-        bins["tx"],
-        bins["task"],
-        bins["client_at"],
+        message_id,
+        app_id,
+        link_id,
+        what[_WHAT.size : end].decode(),
+        what[end:].decode(),
+        task_id,
+        sent_at,
         len(bins["st"]),
-        ReceiptMode(bins["receipts"]),
-        bins["at"],
+        ReceiptMode(receipts),
+        created_at,
         generation=bins["gen"],
     )
+
+
+def said(reason: str, at: float) -> str:
+    """What a segment's end or receipt said, and when, as one value."""
+    return f"{at!r} {reason}"
+
+
+def said_of(bins: Bins, segment_no: int, otherwise: float) -> tuple[str, float]:
+    """(reason, at); of a segment that nothing was said of yet, none and `otherwise`."""
+    at, _, reason = bins.get("said", {}).get(segment_no, "").partition(" ")
+    return (reason, float(at)) if at else ("", otherwise)
+
+
+def key_of(bins: Bins, segment_no: int) -> str:
+    """The receipt key of a segment, empty for none."""
+    key: str = bins.get("keys", {}).get(segment_no, "")
+    return key
+
+
+def smsc_id_of(bins: Bins, segment_no: int) -> str:
+    """The id that the SMSC gave; mostly receipts spell it the same way, and it is kept once."""
+    smsc_id: str = bins.get("ids", {}).get(segment_no, key_of(bins, segment_no))
+    return smsc_id
+
+
+def waiting_in(bins: Bins) -> list[int]:
+    """The segments that keep a message in the index `open`."""
+    if "wait" in bins:
+        return sorted(bins["wait"])
+    return [1] if "open" in bins and len(bins["st"]) == 1 else []
 
 
 def is_live(bins: Bins | None, now: float) -> bool:
@@ -128,24 +174,22 @@ def holds(bins: Bins | None, intent: Intent, now: float) -> bool:
 
 
 def message_record(bins: Bins) -> MessageRecord:
+    intent = intent_of(bins)
     record = MessageRecord(
-        bytes(bins["mid"]),
-        bins["app"],
-        bins["link"],
-        bins["tx"],
-        bins["task"],
-        bins["at"],
+        intent.message_id,
+        intent.app_id,
+        intent.link_id,
+        intent.transaction_id,
+        intent.task_id,
+        intent.created_at,
         [
             SegmentRecord(
-                SegmentState(state),
-                bins["ids"].get(number, ""),
-                bins["why"].get(number, ""),
-                bins["upd"].get(number, bins["at"]),
+                SegmentState(state), smsc_id_of(bins, number), *said_of(bins, number, intent.created_at)
             )
             for number, state in sorted(bins["st"].items())
         ],
-        receipts_expected=bins["receipts"] != ReceiptMode.NONE,
-        last_receipt_settles_all=bins["receipts"] == ReceiptMode.LAST,
+        receipts_expected=intent.receipts is not ReceiptMode.NONE,
+        last_receipt_settles_all=intent.receipts is ReceiptMode.LAST,
         generation=bins["gen"],
     )
     record.spread_last_receipt()
@@ -165,7 +209,7 @@ def owns(bins: Bins | None, owner: Owner, receipt_key: str, now: float) -> bool:
         bins is not None
         and is_live(bins, now)
         and bins["gen"] == owner.generation
-        and bins["keys"].get(owner.segment_no) == receipt_key
+        and bins.get("keys", {}).get(owner.segment_no) == receipt_key
     )
 
 

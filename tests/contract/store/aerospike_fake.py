@@ -15,7 +15,7 @@ from typing import Any
 
 import aerospike
 from aerospike import exception
-from aerospike_helpers.batch.records import BatchRecord, BatchRecords, Read, Remove
+from aerospike_helpers.batch.records import BatchRecord, BatchRecords, Read, Remove, Write
 from contract.store.aerospike_exp import UNKNOWN, evaluate
 
 OK, NOT_FOUND, GENERATION, PARAMETER, EXISTS, TIMEOUT, TOO_BIG = 0, 2, 3, 4, 5, 9, 13
@@ -183,6 +183,9 @@ class FakeClient:
         )
         bins = {} if stored is None or replaced else dict(stored.bins)
         answered: dict[str, Any] = {}
+        if replaced and any(operation["op"] == aerospike.OP_MAP_PUT for operation in record.ops):
+            record.result = PARAMETER
+            return
         for operation in record.ops:
             record.result = _operate(operation, bins, answered) or record.result
         if record.result:
@@ -200,6 +203,10 @@ class FakeClient:
             return NOT_FOUND
         if stored is not None and exists == aerospike.POLICY_EXISTS_CREATE:
             return EXISTS
+        if stored is not None and policy.get("gen") == aerospike.POLICY_GEN_EQ:
+            assert isinstance(record, Write)
+            if record.meta["gen"] != stored.generation:
+                return GENERATION
         ttl = policy.get("ttl", 0)
         if ttl not in (0, aerospike.TTL_DONT_UPDATE) and not self._server.takes_ttl:
             return FORBIDDEN

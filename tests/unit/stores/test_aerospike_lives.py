@@ -24,8 +24,9 @@ from unit.stores.aerospike_bench import Clock, Script, opened
 
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.stores import aerospike as aerospike_store
-from smsproxy.stores import aerospike_cluster, aerospike_results
+from smsproxy.stores import aerospike_cluster, aerospike_recent, aerospike_results
 from smsproxy.stores.aerospike_records import key_name
+from smsproxy.stores.base import Intent
 from smsproxy.stores.parking import PARKING_S
 
 MESSAGES = "sms_messages"
@@ -63,22 +64,73 @@ async def test_another_instance_marks_only_what_is_older_than_a_minute() -> None
         assert other.counters["intents_marked_unknown"] == 1
 
 
-async def test_an_index_knows_the_open_intents_alone() -> None:
+def still_open(server: FakeServer, intents: list[Intent]) -> list[Intent]:
+    return [one for one in intents if "open" in (server.bins_of(MESSAGES, bytearray(one.message_id)) or {})]
+
+
+async def test_an_index_knows_the_open_intents_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     server = FakeServer()
     async with opened(server) as store:
-        intents = [an_intent(n) for n in range(1, 5)]
+        intents = [an_intent(n) for n in range(1, 6)]
         await created(store, *intents)
-        answered, refused, withdrawn, left = intents
-        await store.settle([a_result(answered, SUBMITTED, "a"), a_result(refused, REJECTED)])
+        received, answered, refused, withdrawn, left = intents
+        results = [a_result(received, SUBMITTED, "a"), a_result(answered, SUBMITTED, "b")]
+        await store.settle([*results, a_result(refused, REJECTED)])
         await store.withdraw([withdrawn])
-        still_open = [
-            one for one in intents if "open" in (server.bins_of(MESSAGES, bytearray(one.message_id)) or {})
-        ]
-        assert still_open == [left]
+        await store.receive([a_receipt("a")])
+        await store.sweep(NOW)
+        assert still_open(server, intents) == [answered, left]
+        monkeypatch.setattr(aerospike_recent, "CLOSE_S", 0.0)
+        await store.sweep(NOW)
+        assert still_open(server, intents) == [left]
+        await store.receive([a_receipt("b")])
+        assert await states(store, answered) == [DELIVERED]
 
 
-@pytest.mark.parametrize("receipt_first", [True, False])
-@pytest.mark.parametrize("step", [1, 2])
+async def test_beyond_what_is_remembered_a_result_closes_its_record_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(aerospike_recent, "MAX_KNOWN", 2)
+    server = FakeServer()
+    async with opened(server) as store:
+        intents = [an_intent(n) for n in range(1, 6)]
+        await created(store, *intents)
+        await store.settle([a_result(one, SUBMITTED, one.transaction_id) for one in intents])
+        assert len(still_open(server, intents)) <= 2
+        await store.receive([a_receipt(one.transaction_id) for one in intents])
+        assert [await states(store, one) for one in intents] == [[DELIVERED]] * 5
+    assert still_open(server, intents) == []
+
+
+async def test_a_life_that_ends_before_a_receipt_has_closed_the_record_is_gone_on_with() -> None:
+    server = FakeServer()
+    async with opened(server) as store:
+        intent = await created(store, an_intent())
+        await store.settle([a_result(intent, SUBMITTED, "a")])
+        server.fault = Script(*[GONE] * 9)
+    server.fault = Script()
+    assert still_open(server, [intent]) == [intent]
+    async with opened(server) as store:
+        assert (store.counters["intents_marked_unknown"], still_open(server, [intent])) == (0, [])
+        await store.receive([a_receipt("a")])
+        assert await states(store, intent) == [DELIVERED]
+
+
+async def test_a_second_life_of_a_record_is_not_taken_for_its_first() -> None:
+    server = FakeServer()
+    clock = Clock(server)
+    async with opened(server, clock=clock) as one, opened(server, instance="two", clock=clock) as two:
+        old = await created(one, an_intent())
+        clock.advance(RETENTION_S + 1)
+        new = await created(two, an_intent(at=clock.now))
+        await one.settle([a_result(old, REJECTED)])
+        assert await states(two, new) == [SUBMITTING]
+        await two.settle([a_result(new, SUBMITTED, "a", at=clock.now)])
+        await one.receive([a_receipt("a", at=clock.now)])
+        assert await states(two, new) == [DELIVERED]
+
+
+@pytest.mark.parametrize(("step", "receipt_first"), [(1, True), (1, False), (2, True), (3, True)])
 async def test_a_life_that_ends_between_a_result_and_its_key_is_gone_on_with(
     step: int, receipt_first: bool
 ) -> None:
@@ -96,7 +148,7 @@ async def test_a_life_that_ends_between_a_result_and_its_key_is_gone_on_with(
         if not receipt_first:
             await store.receive([a_receipt("a")])
         assert await states(store, intent) == [DELIVERED]
-        assert "open" not in (server.bins_of(MESSAGES, bytearray(intent.message_id)) or {})
+        assert still_open(server, [intent]) == []
 
 
 async def test_a_key_that_a_newer_message_has_is_not_taken_back_by_a_restart() -> None:

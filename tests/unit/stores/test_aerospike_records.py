@@ -83,7 +83,7 @@ def test_a_time_to_live_is_never_less_than_a_second() -> None:
         (-10, True, Answer.IN_DOUBT),
         (-15, False, Answer.UNSENT),
         (-10, False, Answer.UNSENT),
-        (3, False, Answer.FAILED),
+        (3, False, Answer.CHANGED),
         (13, False, Answer.FAILED),
         (22, False, Answer.FAILED),
     ],
@@ -102,6 +102,6 @@ def test_codes_without_words_are_told_by_number() -> None:
 def test_every_write_keeps_the_time_to_live_but_those_that_set_it() -> None:
     intent = an_intent()
     bins = message_bins(intent, 1, 1000.0, LIFE)
-    assert changes.creation(bins, 1000).ttl == 1000
+    assert changes.creation(intent.message_id, bins, 1000).ttl == 1000
     assert changes.result(a_result(intent, SUBMITTED, "a"), NOW).ttl == changes.KEEP_TTL
-    assert changes.closing(intent.message_id, 1, 1).ttl == changes.KEEP_TTL
+    assert changes.closing(intent.message_id, 1, 1, 1).ttl == changes.KEEP_TTL

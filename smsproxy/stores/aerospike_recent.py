@@ -1,0 +1,98 @@
+"""What this process alone knows of the records it has just written: that nobody has touched them since.
+
+The cluster counts every write of a record (its version). A record that we created has version 1; as long as
+it has, it is as we left it, and the next write needs no condition but "version 1 still". That is cheaper than
+a filter expression by half, and as exact: whoever came between has changed the version, and the write is then
+made anew with its conditions. A record that went and came again begins at version 1, too, so nothing is
+believed for longer than a record must live. Used by intents, results and receipts, from several threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+CREATED: Final = 1
+RESULT_STORED: Final = 2
+"""Versions of a record of one segment."""
+
+BELIEVED_S = 30.0
+"""Shorter than a tombstone lives, so that no second life of a record can be taken for its first."""
+CLOSE_S = 2.0
+"""A result waits so long for its receipt, which closes the record in passing."""
+MAX_KNOWN = 50_000
+"""About 20 MB; what is not known here is written with conditions, and closed at once."""
+
+
+class Unclosed(NamedTuple):
+    """A result that is stored, its key claimed, its record still in the index `open`."""
+
+    message_id: bytes
+    generation: int
+    key: str
+    at: float
+    monotonic: float
+
+
+class Recent:
+    """Handles of untouched records, and results that wait for their receipts; oldest first, bounded."""
+
+    def __init__(
+        self,
+        *,
+        retention_s: float,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._believed_s = min(BELIEVED_S, retention_s / 2)
+        self._clock = clock
+        self._monotonic = monotonic
+        self._created: dict[int, tuple[float, float]] = {}
+        self._unclosed: dict[bytes, Unclosed] = {}
+
+    def created(self, generations: Iterable[int]) -> None:
+        """These were created just now, with one segment."""
+        now = self._clock(), self._monotonic()
+        self._created.update(dict.fromkeys(generations, now))
+        while len(self._created) > MAX_KNOWN:
+            self._created.pop(next(iter(self._created)), None)
+
+    def take_created(self, generation: int) -> bool:
+        """Whether nobody has touched it, as far as we know. Asked once: the asker is about to."""
+        since = self._created.pop(generation, None)
+        return since is not None and self._is_young(*since)
+
+    def claimed(self, message_id: bytes, generation: int, key: str) -> bool:
+        """Its receipt may close it. False: there is no room, close it now."""
+        if len(self._unclosed) >= MAX_KNOWN:
+            return False
+        self._unclosed[message_id] = Unclosed(message_id, generation, key, self._clock(), self._monotonic())
+        return True
+
+    def is_claimed(self, message_id: bytes, generation: int, key: str) -> bool:
+        """Whether the key of this result is claimed, although its record still says that it waits."""
+        known = self._unclosed.get(message_id)
+        return known is not None and (known.generation, known.key) == (generation, key)
+
+    def awaits(self, message_id: bytes, generation: int, key: str) -> bool:
+        """Whether this result is as we stored it, as far as we know."""
+        known = self._unclosed.get(message_id)
+        return (
+            known is not None
+            and self.is_claimed(message_id, generation, key)
+            and self._is_young(known.at, known.monotonic)
+        )
+
+    def closed(self, message_id: bytes) -> None:
+        self._unclosed.pop(message_id, None)
+
+    def overdue(self, *, everything: bool = False) -> list[Unclosed]:
+        """Those whose receipt did not come in time: to be closed, and then told as `closed`."""
+        before = self._monotonic() - CLOSE_S
+        return [one for one in list(self._unclosed.values()) if everything or one.monotonic <= before]
+
+    def _is_young(self, at: float, monotonic: float) -> bool:
+        """By both clocks: one may be set, and one stands still while the machine sleeps."""
+        age_s = self._clock() - at
+        return 0 <= age_s < self._believed_s and self._monotonic() - monotonic < self._believed_s
