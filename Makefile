@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check peers flow soak proto fmt bench bench-quick clean
+.PHONY: help setup run test check peers flow soak proto fmt bench bench-quick bench-two bench-soak clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -64,6 +64,12 @@ bench: $(VENV)/.dev  ## the pipeline against the bare gRPC echo on one core; wri
 
 bench-quick: $(VENV)/.dev  ## is the pipeline as fast as it was? Ratios to the echo against the committed ones, a minute
 	@$(BIN)/python -m tests.bench.gate
+
+bench-two: $(VENV)/.dev  ## CPU per message of two instances that share a link's rate over Redis, against one
+	@$(BIN)/python -m tests.bench.instances $(BENCH)
+
+bench-soak: $(VENV)/.dev  ## one rate for half an hour: rate, latency and memory every 10 s; writes build/soak.json
+	@$(BIN)/python -m tests.bench.soak $(SOAK)
 
 clean:  ## remove the environment and everything built
 	@rm -rf $(VENV) build dist var *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*

@@ -15,6 +15,7 @@ import json
 import secrets
 import ssl
 import sys
+import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -66,10 +67,13 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--tick-ms", type=float, default=1.0, help="rest between two reads of a connection; 0 = none"
     )
     parser.add_argument("--timeout-s", type=float, default=120.0, help="bound of the whole run")
+    parser.add_argument("--every-s", type=float, default=0, help="with --rate: a JSON line of each so many s")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
     if not 1 <= args.connections <= args.streams <= args.messages:
         parser.error("wanted: 1 <= connections <= streams <= messages")
+    if args.every_s < 0 or (args.every_s and not args.rate):
+        parser.error("wanted: every-s >= 0, and none without --rate")
     if args.per_frame < 1 or (args.unary and args.per_frame > 1):
         parser.error("wanted: per-frame >= 1, and 1 with --unary")
     if args.messages > args.connections * _MAX_MESSAGES_PER_CONNECTION:
@@ -109,15 +113,37 @@ async def run_load(args: argparse.Namespace) -> Tally:
     paced = _open_drivers(args, tally.open, tally, finished) if tally.open else []
     drivers = paced or _drivers(args, tally, finished)
     connections = [await _connect(args, driver) for driver in drivers]
+    telling = asyncio.create_task(tell(tally, args.every_s)) if args.every_s else None
     try:
         async with asyncio.timeout(args.timeout_s):
             await (drive(paced, tally, done) if paced else done.wait())
     except TimeoutError:
         tally.finished()
         tally.problem(f"no end within {args.timeout_s} s")
+    if telling is not None and tally.open is not None:
+        telling.cancel()
+        tally.open.end_intervals()
     for connection in connections:
         connection.close()
     return tally
+
+
+async def tell(tally: Tally, every_s: float) -> None:
+    """One JSON line of each `every_s` of an open loop, until cancelled."""
+    assert tally.open is not None
+    answered, began = 0, time.monotonic()
+    while True:
+        await asyncio.sleep(every_s - (time.monotonic() - began) % every_s)
+        latency = tally.open.new_interval()
+        line = {
+            "at_s": round(time.monotonic() - began, 1),
+            "answered_per_s": round((tally.answered - answered) / every_s, 1),
+            "p50_ms": latency.percentile_ms(50),
+            "p99_ms": latency.percentile_ms(99),
+            "max_ms": latency.percentile_ms(100),
+        }
+        answered = tally.answered
+        print(json.dumps(line), flush=True)
 
 
 async def _connect(args: argparse.Namespace, driver: AnyDriver) -> H2Connection:

@@ -129,6 +129,11 @@ class Child:
                 return round(int(line.split()[1]) / 1024, 1)
         return 0.0
 
+    def handles(self) -> tuple[int, int]:
+        """Open files, and threads."""
+        files, threads = (len(os.listdir(f"/proc/{self._process.pid}/{kind}")) for kind in ("fd", "task"))
+        return files, threads
+
     def log_end(self, lines: int = 15) -> str:
         """The last words of its stderr and stdout, for an error text."""
         words = [f"{path}:\n" + "\n".join(_last_lines(path, lines)) for path in (self._log, self._out)]

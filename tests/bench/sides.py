@@ -72,7 +72,7 @@ class EchoSide:
         cpu_s = self._server.cpu_s()
         report = run_load(self._row, [*self._load, *more], messages, first, self._directory, self._server)
         cpu_s = self._server.cpu_s() - cpu_s
-        return _round(report, cpu_s, self._server, smsc_cpu_s=0.0), report
+        return round_of(report, cpu_s, self._server, smsc_cpu_s=0.0), report
 
     def stop(self) -> None:
         self._server.stop()
@@ -102,23 +102,32 @@ class PipelineSide:
 
     def start(self) -> None:
         """Start the daemon and wait until it is ready and bound."""
-        self.smsc_address = smsc = self._smsc.json_line(_START_S)["listening"]
+        self.smsc_address = self._smsc.json_line(_START_S)["listening"]
+        self._daemon, self._load = self.start_daemon(self._directory, self._core, bound_before=0)
+
+    def start_daemon(
+        self, directory: Path, core: int | None, *, bound_before: int
+    ) -> tuple[Child, list[str]]:
+        """A daemon that is ready and bound to our SMSC, and the arguments of a load for it."""
         row, links = self._row, max(self._row.pool, 1)
         places = {"redis": self._redis_url, "aerospike": aerospike_url()}
-        files = daemon.prepare(self._directory, smsc, row.settings, tls=row.tls, places=places, links=links)
+        files = daemon.prepare(
+            directory, self.smsc_address, row.settings, tls=row.tls, places=places, links=links
+        )
         if self._stored:
             fill(files.store, self._stored, files.account, derived_ids="--transaction-ids" in row.load)
         arguments = [self._program, "run", "--config", str(files.config)]
-        self._daemon = Child("daemon", arguments, core=self._core, directory=self._directory)
-        self._daemon.wait_for(lambda: _is_ready(files.http), _START_S, "is not ready")
-        bound_s = _START_S + links / _BINDS_PER_S
-        self._daemon.wait_for(lambda: self._smsc_counts()["binds"] >= links, bound_s, "has not bound")
-        (self._directory / "token").write_text(files.token)
-        self._load = ["--target", files.grpc, "--token", f"@{self._directory / 'token'}"]
+        child = Child("daemon", arguments, core=core, directory=directory)
+        child.wait_for(lambda: _is_ready(files.http), _START_S, "is not ready")
+        bound, bound_s = bound_before + links, _START_S + links / _BINDS_PER_S
+        child.wait_for(lambda: self._smsc_counts()["binds"] >= bound, bound_s, "has not bound")
+        (directory / "token").write_text(files.token)
+        load = ["--target", files.grpc, "--token", f"@{directory / 'token'}"]
         route = daemon.POOL_ID if row.pool else daemon.LINK_ID
-        self._load += ["--app-id", str(daemon.APP_ID), "--esme", str(route)]
+        load += ["--app-id", str(daemon.APP_ID), "--esme", str(route)]
         if files.certificate is not None:
-            self._load += ["--tls-ca", str(files.certificate)]
+            load += ["--tls-ca", str(files.certificate)]
+        return child, load
 
     def round(self, messages: int, first: int) -> Round:
         return self.measured(messages, first, ())[0]
@@ -134,7 +143,7 @@ class PipelineSide:
         cpu_s = self._daemon.cpu_s() - cpu_s
         smsc_cpu_s = after["cpu_s"] - before["cpu_s"]
         ended_at = after["last_receipt_answered_at"]
-        return _round(report, cpu_s, self._daemon, smsc_cpu_s=smsc_cpu_s, receipts_end_at=ended_at), report
+        return round_of(report, cpu_s, self._daemon, smsc_cpu_s=smsc_cpu_s, receipts_end_at=ended_at), report
 
     def stop(self) -> None:
         if self._daemon is not None:
@@ -190,9 +199,18 @@ def run_load(
     row: Row, target: list[str], messages: int, first: int, directory: Path, server: Child
 ) -> dict[str, Any]:
     """One load process from start to end; its report. Raises BenchError unless all succeeded."""
+    return load_report(start_load(row, target, messages, first, directory), messages, server)
+
+
+def start_load(row: Row, target: list[str], messages: int, first: int, directory: Path) -> Child:
+    """A load process; `load_report` waits for its end."""
     arguments = ["tests.bench.load", "--json", "--messages", str(messages), "--first", str(first)]
     arguments += ["--timeout-s", str(_ROUND_S), *row.load, *target]
-    load = Child("load", arguments, core=None, directory=directory)
+    return Child("load", arguments, core=None, directory=directory)
+
+
+def load_report(load: Child, messages: int, server: Child) -> dict[str, Any]:
+    """What it has seen. Raises BenchError unless all succeeded."""
     try:
         report = load.json_line(_ROUND_S + _START_S)
         load.exit_code(_START_S)
@@ -206,7 +224,7 @@ def run_load(
     return report
 
 
-def _round(
+def round_of(
     report: dict[str, Any], cpu_s: float, server: Child, *, smsc_cpu_s: float, receipts_end_at: float = 0.0
 ) -> Round:
     messages, started_at = report["messages"], report["first_send_at"]

@@ -32,6 +32,18 @@ class OpenLoop:
     """How late the load saw that a message was due: its own fault, not the server's."""
     held: int = 0
     """Messages that were due and could not be written, for the server's windows were full."""
+    _before: Histogram = field(default_factory=Histogram)
+
+    def new_interval(self) -> Histogram:
+        """The latencies since the last call."""
+        seen, self.latency = self.latency, Histogram()
+        self._before.merge(seen)
+        return seen
+
+    def end_intervals(self) -> None:
+        """From now on `latency` is that of the whole run."""
+        self.latency.merge(self._before)
+        self._before = Histogram()
 
     def as_json(self) -> dict[str, Any]:
         return {
