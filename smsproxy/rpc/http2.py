@@ -230,7 +230,7 @@ class GuardedProtocol(protocol.H2Protocol):
         self.say_farewell()
 
     def say_farewell(self) -> bool:
-        """Take no new streams, say goodbye when the last one is over. False when it is being ended already."""
+        """Take no new streams, say goodbye when the last one is over. False when it is ending already."""
         if self.closed or self._farewell is not None:
             return False
         self._farewell = Farewell(self.connection, lambda: not self.processor.streams, self.goodbye)
