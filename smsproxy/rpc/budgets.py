@@ -57,6 +57,8 @@ BUDGETS: Mapping[Flood, int] = {
 PER_DATA_FRAME = 10
 """PINGs and WINDOW_UPDATEs a client may send besides for each DATA frame it got from us (Envoy's figure).
 A large frame counts as several (`flow`)."""
+SUSPECT_RESETS = 8
+"""In the window. Whoever resets more, and over half, is served slowly until its budget ends it."""
 MAX_PING_STRIKES = 2
 """PINGs that come too soon with nothing sent between: gRPC's servers end the connection at the third."""
 
@@ -93,6 +95,12 @@ class FrameBudget:
         resets = self._count(Flood.RESETS, now)
         if resets > self._max_resets and 2 * resets > self._opened:
             raise FloodError(Flood.RESETS)
+
+    @property
+    def suspect(self) -> bool:
+        """More resets than chance brings, and over half: a flood, or callers in distress."""
+        resets = self._counts.get(Flood.RESETS, 0)
+        return resets > SUSPECT_RESETS and 2 * resets > self._opened
 
     def charge(self, kind: Flood, now: float) -> None:
         """One frame of a kind that nothing of ours causes. Raises FloodError."""

@@ -61,6 +61,11 @@ class Fence:
     def __repr__(self) -> str:
         return f"<Fence {self._budget!r} in_headers={self.in_headers}>"
 
+    @property
+    def suspect(self) -> bool:
+        """Most of what it does is to reset what it opened."""
+        return self._budget.suspect
+
     def screen(self, kind: int, flags: int, stream_id: int, frame: bytes) -> bytes:
         """What h2 shall see of this frame; empty: nothing. Raises FloodError and h2's ProtocolError."""
         if kind in (HEADERS, CONTINUATION):

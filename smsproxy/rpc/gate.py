@@ -3,7 +3,7 @@
     accept ─> a place ─> PROXY header, from trusted proxies ─> TLS handshake, ALPN h2 ─> GuardedProtocol
 
 A connection counts from accept on, and has `first_byte_s` for each of the two steps. Octets are read for the
-step that is next and no further: the kernel keeps the rest. A plain listener makes no gates at all (`guard`).
+step that is next and no further: the kernel keeps the rest. A plain listener has a `doorstep` instead.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from grpclib.encoding.base import CodecBase
 from h2.config import H2Configuration
 
 from smsproxy.rpc.dispatch import Dispatcher
+from smsproxy.rpc.doorstep import Doorstep
 from smsproxy.rpc.flow import GuardedStream
 from smsproxy.rpc.gate import Gate
 from smsproxy.rpc.http2 import GuardedProtocol
@@ -25,6 +26,7 @@ from smsproxy.rpc.options import RpcCounters, RpcOptions
 from smsproxy.rpc.places import Places
 from smsproxy.rpc.proxy import TrustedProxies
 from smsproxy.rpc.sweep import Sweeper
+from smsproxy.rpc.turns import Turns
 
 if TYPE_CHECKING:
     from grpclib._typing import IServable
@@ -138,10 +140,11 @@ class GuardedServer(server.Server):
         """For handshakes from now on; replaced as a whole at a reload."""
         self.proxies = TrustedProxies(options.trusted_proxies)
         self._places = Places(options, counters)
-        self._gates: set[Gate] = set()
+        self.turns = Turns(counters)
+        self._gates: set[Gate | Doorstep] = set()
         self._protocols: set[GuardedProtocol] = set()
         self._gone = asyncio.Event()
-        self._sweeper = Sweeper(self._protocols, options, counters)
+        self._sweeper = Sweeper(self._protocols, options, counters, self.turns)
 
     def __repr__(self) -> str:
         state = "draining" if self._places.closed else "open"
@@ -161,15 +164,14 @@ class GuardedServer(server.Server):
         return next((name[1] for name in names if isinstance(name, tuple)), 0)
 
     def _protocol_factory(self) -> protocol.H2Protocol:
-        if self.tls is None and not self.proxies:
-            return self._guarded()
-        return cast(protocol.H2Protocol, Gate(self, self._guarded))
+        plain = self.tls is None and not self.proxies
+        return cast(protocol.H2Protocol, (Doorstep if plain else Gate)(self, self._guarded))
 
     def _guarded(self) -> GuardedProtocol:
         return GuardedProtocol(self, GuardedHandler(self._dispatcher, self._larger))
 
-    def enter(self, gate: Gate) -> bool:
-        """Whether a new connection may stay and shake hands."""
+    def enter(self, gate: Gate | Doorstep) -> bool:
+        """Whether a new connection may stay. Unix sockets have no address and only the total bound."""
         if not self._places.take(gate.address):
             return False
         self._gates.add(gate)
@@ -182,25 +184,17 @@ class GuardedServer(server.Server):
         gate.address = address
         return True
 
-    def passed(self, gate: Gate, connection: GuardedProtocol) -> None:
+    def passed(self, gate: Gate | Doorstep, connection: GuardedProtocol) -> None:
         """The connection is through the gate; its place goes with it."""
         self._gates.discard(gate)
         self._protocols.add(connection)
         self._sweeper.wake()
 
-    def leave(self, gate: Gate) -> None:
+    def leave(self, gate: Gate | Doorstep) -> None:
         """Forget a connection that did not come through the gate; twice is once."""
         if gate in self._gates:
             self._gates.remove(gate)
             self._places.give_back(gate.address)
-
-    def admit(self, connection: GuardedProtocol) -> bool:
-        """Whether a new connection may stay. Unix sockets have no address and only the total bound."""
-        if not self._places.take(connection.address):
-            return False
-        self._protocols.add(connection)
-        self._sweeper.wake()
-        return True
 
     def left(self, connection: GuardedProtocol) -> bool:
         """Forget a connection. False when it was never admitted."""

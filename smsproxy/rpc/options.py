@@ -88,6 +88,10 @@ class RpcCounters:
     """A stream stopped reading because nearly `max_in_flight` messages of all callers are on their way."""
     reorder_full_total: int = 0
     """A stream stopped reading at stream_reorder_max."""
+    turns_total: int = 0
+    """Reads with more frames than a slice, new connections, late calls: they waited for their turn."""
+    turns_full_total: int = 0
+    """Too much waited: handled at once."""
     watches_refused_total: int = 0
     messages_unfinished_total: int = 0
     """Did not arrive within message_s."""

@@ -1,33 +1,70 @@
 """The sweep: a few times a second every connection is looked at, and what `watch` decides is done.
 
-One timer for the whole server, running only while somebody is connected. Started by `guard`.
+One timer for the whole server, running only while somebody is connected. Calls that are late are ended in
+`turns`, a few at a time: they may be as many as all connections hold. Started by `guard`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from smsproxy.rpc.events import KEEPALIVE_PING
 from smsproxy.rpc.options import RpcCounters, RpcOptions
-from smsproxy.rpc.watch import Verdict
+from smsproxy.rpc.turns import Turns
+from smsproxy.rpc.watch import Unfinished, Verdict
 
 if TYPE_CHECKING:
     from smsproxy.rpc.http2 import GuardedProtocol
 
 SWEEPS = 5
 """How often the shortest patience is looked at before it ends, and at least how often a second."""
+LATE_CALLS = 16
+"""A slice: the end of a call is some 60 µs of its task."""
+
+
+class LateCalls:
+    """Calls whose message took too long, and that wait to be told so."""
+
+    octets = 0
+    suspect = False
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._calls: dict[Unfinished, None] = {}
+
+    def add(self, calls: Collection[Unfinished]) -> None:
+        """Again is once."""
+        waits = bool(self._calls)
+        self._calls.update(dict.fromkeys(calls))
+        if self._calls and not waits and not self._turns.ask(self):
+            while self.take_turn():
+                pass
+
+    def take_turn(self) -> bool:
+        """See turns.Waiter. Whose message came meanwhile, or who left, is not late any more."""
+        for call in list(islice(self._calls, LATE_CALLS)):
+            del self._calls[call]
+            if call.unfinished:
+                call.give_up_message()
+        return bool(self._calls)
 
 
 class Sweeper:
     """Looks at `connections`, the server's own set, while there are any."""
 
     def __init__(
-        self, connections: Collection[GuardedProtocol], options: RpcOptions, counters: RpcCounters
+        self,
+        connections: Collection[GuardedProtocol],
+        options: RpcOptions,
+        counters: RpcCounters,
+        turns: Turns,
     ) -> None:
         self._connections = connections
         self._counters = counters
+        self._late = LateCalls(turns)
         self._every_s = min(options.first_byte_s, options.message_s, options.idle_s, 1.0) / SWEEPS
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -61,5 +98,4 @@ class Sweeper:
             connection.connection.h2.ping(KEEPALIVE_PING)
             connection.connection.flush()
         if not connection.connection.starved:
-            for call in connection.watch.late_messages(calls, now):
-                call.give_up_message()
+            self._late.add(connection.watch.late_messages(calls, now))

@@ -182,6 +182,7 @@ async def test_the_stream_past_the_limit_is_refused_alone(start: Any, gateway: F
     for stream_id in first:
         client.data(stream_id, framed_request(), end=True)
     tickets = await gateway.submitted(5)
+    await client.until(lambda: client.settings)
     assert client.settings[3] == 5
     sixth = client.open(SEND)
     assert (await client.end_of(sixth)).reset == 7  # REFUSED_STREAM: safe to try again

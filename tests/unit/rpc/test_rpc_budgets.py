@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smsproxy.rpc.budgets import BUDGETS, WINDOW_S, Flood, FloodError, FrameBudget
+from smsproxy.rpc.budgets import BUDGETS, SUSPECT_RESETS, WINDOW_S, Flood, FloodError, FrameBudget
 
 
 @pytest.fixture
@@ -34,6 +34,17 @@ def test_resets_count_only_past_half_of_the_streams(budget: FrameBudget) -> None
         budget.reset(0.0)
     with pytest.raises(FloodError, match="too many resets"):
         budget.reset(0.0)
+
+
+def test_who_mostly_resets_is_suspect_before_it_is_a_flooder(budget: FrameBudget) -> None:
+    for _ in range(SUSPECT_RESETS + 1):
+        assert not budget.suspect
+        budget.opened(0.0)
+        budget.reset(0.0)
+    assert budget.suspect
+    for _ in range(SUSPECT_RESETS + 1):
+        budget.opened(0.0)
+    assert not budget.suspect
 
 
 def test_few_resets_are_free_whatever_was_opened(budget: FrameBudget) -> None:
