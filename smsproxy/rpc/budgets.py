@@ -56,7 +56,7 @@ BUDGETS: Mapping[Flood, int] = {
 """Frames per WINDOW_S. A well-behaved client stays below a tenth of each."""
 PER_DATA_FRAME = 10
 """PINGs and WINDOW_UPDATEs a client may send besides for each DATA frame it got from us (Envoy's figure).
-A large frame counts as several (`flow`)."""
+A large frame counts as several (`flow`), the end of a call as one (`call`)."""
 SUSPECT_RESETS = 8
 """In the window. Whoever resets more, and over half, is served slowly until its budget ends it."""
 MAX_PING_STRIKES = 2

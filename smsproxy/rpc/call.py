@@ -228,6 +228,8 @@ async def send_end(
     # A closed stream cannot be reset any more: of a malformed request that is over, the reset is the end.
     over = h2.streams[stream_id].state_machine.state is StreamState.HALF_CLOSED_REMOTE
     h2.send_headers(stream_id, headers, end_stream=not (malformed and over))
+    # grpcio gives window back for every call, also for one that is refused without a DATA frame of ours.
+    stream.connection.data_frames += 1
     if status is not Status.OK and stream.closable:
         stream.reset_nowait(ErrorCodes.PROTOCOL_ERROR if malformed else ErrorCodes.NO_ERROR)
     stream.connection.flush()

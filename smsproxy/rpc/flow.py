@@ -105,8 +105,8 @@ class GuardedConnection(protocol.Connection):
         self.ended = False
         """The GOAWAY is written: nothing more may be said, though the socket stays a moment (`http2`)."""
         self.data_frames = 0
-        """DATA frames sent, a large one as several: what a peer may answer with WINDOW_UPDATE and PING
-        (`budgets`)."""
+        """DATA frames sent, a large one as several, and calls ended: what a peer may answer with PINGs and
+        WINDOW_UPDATEs (`budgets`)."""
         self._owed = 0
         self._refill = options.connection_window_bytes // 4
 

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from grpc_edge_kit import FakeGateway, RawClient, answer_to, framed_request, messages_in
+from grpc_edge_kit import FakeGateway, RawClient, answer_to, framed_request, good_headers, messages_in
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
@@ -99,6 +99,24 @@ async def test_window_updates_for_what_was_read_are_no_flood(server: RpcServer, 
         for _ in range(4):
             client.grow(1)
         assert await send_one(client) == 0
+    assert server.counters.connections_ended_by == {}
+
+
+async def test_window_updates_of_calls_that_are_refused_are_no_flood(
+    server: RpcServer, gateway: FakeGateway
+) -> None:
+    """grpcio sends some for every call; a thousand in ten seconds are allowed to who gets nothing from us."""
+    client = await RawClient.connect(server.port)
+    refused = [pair for pair in good_headers(SEND) if pair[0] != "authorization"]
+    for _ in range(40):
+        calls = [client.open(headers=refused) for _ in range(15)]
+        for stream_id in calls:
+            client.data(stream_id, framed_request(), end=True)
+            client.grow(1, stream_id)
+        for stream_id in calls:
+            assert (await client.end_of(stream_id)).grpc_status == 16
+    await client.ping()
+    assert not client.closed
     assert server.counters.connections_ended_by == {}
 
 

@@ -33,7 +33,8 @@ if not SOAK:
     SHORT["max_age_s"] /= 5
 LASTS_S = 1.3 * SHORT["max_age_s"]
 """Every connection of the beginning is over age by then: 1 h +/- 10 %."""
-SWEEP_S = 0.2
+SWEEP_S = 0.25
+"""The sweep looks five times a second."""
 ANSWER_S = 0.02
 EACH = 5
 

@@ -95,7 +95,9 @@ class LongStream:
     async def _stop(self) -> None:
         seen = self.seen
         seen.stopped_at, seen.answered_at_stop = time.time(), seen.answered
+        print("stopped", flush=True)
         await asyncio.sleep(self._stop_s)
+        print("resumed", flush=True)
         seen.resumed_at, seen.sent_at_stop = time.time(), seen.sent
 
     def _whole(self) -> int:

@@ -108,17 +108,16 @@ def most_outstanding(entries: Iterable[Entry]) -> int:
 
 
 class Growth:
-    """What a process grows by beyond what it grows by anyway: a held load leaves more in it every second."""
+    """What a process grows by beyond what it grows by anyway: the store's page cache fills under a load."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._before: list[tuple[float, float]] = []
-        self._began = self.mib = self.slope_mib_s = 0.0
-        self.raw_mib = 0.0
+        self.mib = self.raw_mib = self.slope_mib_s = 0.0
 
     def _now(self) -> tuple[float, float]:
         status = Path(f"/proc/{self._pid}/status").read_text()
-        (found,) = re.findall(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
+        (found,) = re.findall(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)  # a mapped file is no memory
         return time.monotonic(), int(found) / 1024
 
     def alone(self, seconds: float) -> None:
@@ -129,6 +128,10 @@ class Growth:
             time.sleep(0.1)
         (from_s, from_mib), (to_s, to_mib) = self._before[len(self._before) // 2], self._before[-1]
         self.slope_mib_s = max(0.0, (to_mib - from_mib) / max(to_s - from_s, 0.1))
+
+    def from_now(self) -> None:
+        """Count from here."""
+        self._before = [self._now()]
 
     def beside(self) -> None:
         """Look at it while it is tried: `mib` is the most beyond the slope, `raw_mib` the most in all."""
