@@ -1,4 +1,4 @@
-"""A certificate authority of the tests, in a folder; its certificates pass the strict checks of Python 3.13."""
+"""A certificate authority of the tests, in a folder. Its certificates pass the checks of Python 3.13, too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-
 
 _SIGNS_CERTIFICATES = x509.KeyUsage(
     digital_signature=False,
