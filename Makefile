@@ -59,7 +59,7 @@ fmt: $(VENV)/.dev  ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.dev  ## the pipeline against the bare gRPC echo on one core; writes build/bench.json
+bench: $(VENV)/.dev  ## ratios to the bare gRPC echo, latency, growth, on one core: build/bench.json, bench.svg
 	@$(BIN)/python -m tests.bench.run $(BENCH)
 
 bench-quick: $(VENV)/.dev  ## is the pipeline as fast as it was? Ratios to the echo against the committed ones, a minute

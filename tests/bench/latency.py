@@ -129,10 +129,10 @@ def rows() -> list[Row]:
     ]
 
 
-def measure(row: Row, plan: Plan, core: int | None, console: Console, build: Path) -> LatencyResult:
+def measure(row: Row, plan: Plan, core: int | None, console: Console, folder: Path) -> LatencyResult:
     """One row. Raises BenchError when a round is not valid."""
-    build.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix="bench-", dir=build))
+    folder.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="bench-", dir=folder))
     with ExitStack() as stack:
         side = PipelineSide(row, core, directory, "")
         stack.callback(side.stop)

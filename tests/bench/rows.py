@@ -25,8 +25,10 @@ _LIMITED = {
 }
 _SHARED = _LIMITED | {"limits": {"process_rate_per_s": 1_000_000, "redis_url": "{redis}"}}
 _NO_RECEIPTS = {"links": {"100": {"registered_delivery": "none"}}}
-_FULL_WINDOWS = {"server": {"max_in_flight": 150_000}, "links": {"100": {"max_waiting": 150_000}}}
-"""By default the daemon stops reading at 45,000 messages on their way, and 10,000 may wait for a link."""
+_ALL_WAIT = {"links": {"100": {"max_waiting": 150_000}}}
+"""By default 10,000 messages may wait for a link, and what comes then is refused."""
+_FULL_WINDOWS = _ALL_WAIT | {"server": {"max_in_flight": 150_000}}
+"""By default the daemon stops reading streams at 45,000 messages on their way."""
 _REDIS = _LIMITED | {
     "limits": {"process_rate_per_s": 1_000_000, "redis_url": "{redis}"},
     "policy": {"engine": "redis", "url": "{redis}"},
@@ -131,7 +133,14 @@ GROWTH = (
     Row("links_200", "as stream, a pool of 200 links", pool=200),
     Row(
         "memory",
-        "100 streams, window 1,024, all full",
+        "100 streams, window 1,024: 45,000 messages on their way, the daemon's default",
+        _streams(100, 2, 1024),
+        _ALL_WAIT,
+        messages_share=8,
+    ),
+    Row(
+        "memory_full",
+        "as memory, max_in_flight raised: 102,400 messages on their way",
         _streams(100, 2, 1024),
         _FULL_WINDOWS,
         messages_share=8,

@@ -67,6 +67,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--stored", type=int, default=0, help="ratios: a store with so many messages to an empty one"
     )
+    parser.add_argument(
+        "--folder", type=Path, default=BUILD, help="latency, plot: where the store is; /dev/shm has no disk"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the run's folder: settings, store, logs")
     args = parser.parse_args(argv)
     if args.quick:
@@ -98,6 +101,7 @@ def main() -> int:
         seen.growth = _each(GROWTH, lambda row: measure(row, few, core, console), console, seen)
         report.show(console, report.table, seen.growth)
     options = {"parts": args.parts, "rounds": args.rounds, "messages": args.messages, "seconds": args.seconds}
+    options["folder"] = str(args.folder)
     if seen.rows or seen.latency or seen.growth:
         report.write(BUILD / "bench.json", seen, options | {"server_core": core})
         console.print(f"written: {(BUILD / 'bench.json').relative_to(ROOT)}")
@@ -123,7 +127,7 @@ def _latency(args: argparse.Namespace, core: int | None, console: Console, seen:
     rounds = min(args.rounds, _OPEN_ROUNDS) if "latency" in args.parts else 1
     plan = latency.Plan(percents, args.seconds, rounds, args.messages)
     seen.latency = _each(
-        latency.rows(), lambda row: latency.measure(row, plan, core, console, BUILD), console, seen
+        latency.rows(), lambda row: latency.measure(row, plan, core, console, args.folder), console, seen
     )
     report.show(console, report.latency_table, seen.latency)
     if "plot" in args.parts and seen.latency:
