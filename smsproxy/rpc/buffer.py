@@ -163,14 +163,19 @@ class MessageBuffer:
         self._interrupted = self._ended = True
         self._wake()
 
-    def close(self) -> None:
-        """The call is over: hand back what nobody will take."""
+    def close(self, released: Callable[[int], None]) -> None:
+        """The call is over: hand back what nobody will take; what still comes is told to `released`.
+
+        From here on the stream's own window is nobody's business, and stream and buffer must not keep each
+        other alive: what is left of unary calls would wait for the collector, and others for that (10 ms).
+        """
         self.interrupt()
         held = len(self._partial) + _wire_size(self._messages)
         self._messages.clear()
         self._partial.clear()
         if held:
             self._released(held)
+        self._released = released
 
     async def read_batch(self, max_n: int) -> list[bytes]:
         """Up to `max_n` messages, at least one; empty when the peer half-closed or `interrupt` was called.

@@ -75,7 +75,7 @@ class GuardedEvents(protocol.EventsProcessor):
         def release() -> None:
             self.streams.pop(stream_id, None)
             guarded.on_writable = None
-            guarded.buffer.close()
+            guarded.buffer.close(guarded.connection.taken)
             self._idle()
 
         return release

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import struct
+import weakref
 
 import pytest
 from grpclib.const import Status
@@ -57,8 +59,8 @@ def test_frames_cut_out_of_a_read_are_taken_as_their_payload_would_be(frames: li
             at += len(frame)
         assert repr(ours) == repr(theirs)
         assert (ours.readable, ours.oversized) == (theirs.readable, theirs.oversized)
-        ours.close()
-        theirs.close()
+        ours.close(released_ours)
+        theirs.close(released_theirs)
         assert released_ours.octets == released_theirs.octets
 
     asyncio.run(run())
@@ -210,6 +212,27 @@ async def test_close_hands_back_every_octet_once() -> None:
     octets = framed(b"one") + framed(b"two") + b"\0\0\0"
     buffer.add(octets)
     assert await buffer.read_batch(1) == [b"one"]
-    buffer.close()
-    buffer.close()
+    late = Released()
+    buffer.close(late)
+    buffer.close(late)
     assert released.octets == len(octets)
+    buffer.add(framed(b"late"))
+    assert late.octets == len(framed(b"late"))
+
+
+def test_a_stream_that_is_over_does_not_wait_for_the_collector() -> None:
+    class Stream:
+        def __init__(self) -> None:
+            self.buffer = MessageBuffer(MAX, self.released)
+
+        def released(self, size: int) -> None: ...
+
+    stream = Stream()
+    seen = weakref.ref(stream)
+    gc.disable()
+    try:
+        stream.buffer.close(Released())
+        del stream
+        assert seen() is None
+    finally:
+        gc.enable()
