@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -228,7 +227,9 @@ def cpu_us(daemon: Daemon) -> float:
 
 
 @pytest.mark.long
-def test_every_bad_token_never_seen_costs_a_millisecond_of_cpu_at_most(tmp_path: Path, smsc: Smsc) -> None:
+def test_bad_tokens_of_every_kind_never_seen_cost_a_millisecond_of_cpu_each(
+    tmp_path: Path, smsc: Smsc
+) -> None:
     """All of the call: HTTP/2, the refusal, and the signature; beyond the budget calls wait their turn."""
     each = 40 if SOAK else 4
     now = int(time.time())
@@ -237,27 +238,34 @@ def test_every_bad_token_never_seen_costs_a_millisecond_of_cpu_at_most(tmp_path:
     assert len(kinds) >= 60
     cost_us: dict[str, float] = {}
     told: set[tuple[grpc.StatusCode, str]] = set()
-    with running(Daemon(config_of(tmp_path, smsc).write())) as daemon, Client(daemon.target) as client:
+    with (
+        running(Daemon(config_of(tmp_path, smsc).write())) as daemon,
+        Client(daemon.target) as client,
+        ThreadPoolExecutor(20) as threads,
+    ):
         method = client.channel.unary_unary("/sms.v1.SmsService/SendMessage")
 
-        def call(text: str | None) -> float:
-            before = cpu_us(daemon)
+        def call(text: str | None) -> None:
             metadata = [("app_id", "1"), *([] if text is None else [("authorization", text)])]
             with pytest.raises(grpc.RpcError) as caught:
                 method(b"", metadata=metadata, timeout=30)
             told.add((caught.value.code(), caught.value.details()))
-            return cpu_us(daemon) - before
 
         call("Bearer x")
         began = time.monotonic()
         for kind in kinds:
-            cost_us[kind] = statistics.median(call(table[kind]) for table in tables)
+            before = cpu_us(daemon)
+            list(threads.map(call, [table[kind] for table in tables]))
+            cost_us[kind] = (cpu_us(daemon) - before) / each
         lasted = time.monotonic() - began
         lines = daemon.count_lines("authentication_failed")
     dearest = sorted(cost_us, key=lambda kind: cost_us[kind])[-3:]
-    usual_us = statistics.median(cost_us.values())
-    print(f"{len(kinds)} kinds, {each} calls of each in {lasted:.0f} s: {usual_us:.0f} us CPU a call,")
+    mean_us = sum(cost_us.values()) / len(kinds)
+    print(f"{len(kinds)} kinds, {each} calls of each in {lasted:.0f} s: {mean_us:.0f} us CPU a call,")
     print(f"the dearest {[(kind, round(cost_us[kind])) for kind in dearest]}; {lines} log lines")
     assert told == {(grpc.StatusCode.UNAUTHENTICATED, "authentication failed")}
     assert lines <= lasted + 2
-    assert max(cost_us.values()) <= (1000 if SOAK else 5000)
+    assert mean_us <= (1000 if SOAK else 5000)
+    assert max(cost_us.values()) <= (
+        2000 if SOAK else 10_000
+    )  # of few calls: what else the daemon does counts
