@@ -131,13 +131,16 @@ async def run_load(args: argparse.Namespace) -> Tally:
 async def tell(tally: Tally, every_s: float) -> None:
     """One JSON line of each `every_s` of an open loop, until cancelled."""
     assert tally.open is not None
-    answered, began = 0, time.monotonic()
+    answered = 0
+    began = told_at = due = time.monotonic()
     while True:
-        await asyncio.sleep(every_s - (time.monotonic() - began) % every_s)
+        due += every_s
+        await asyncio.sleep(due - time.monotonic())
+        elapsed_s, told_at = time.monotonic() - told_at, time.monotonic()
         latency = tally.open.new_interval()
         line = {
-            "at_s": round(time.monotonic() - began, 1),
-            "answered_per_s": round((tally.answered - answered) / every_s, 1),
+            "at_s": round(told_at - began, 1),
+            "answered_per_s": round((tally.answered - answered) / max(elapsed_s, 0.001), 1),
             "p50_ms": latency.percentile_ms(50),
             "p99_ms": latency.percentile_ms(99),
             "max_ms": latency.percentile_ms(100),
