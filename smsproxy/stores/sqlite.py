@@ -26,7 +26,7 @@ class SqliteStore:
 
     def __init__(self, path: str | Path, *, retention_s: float) -> None:
         self._tables = SqliteTables()
-        self.thread = SqliteThread(path, self._tables.setup, self._tables.recover)
+        self.thread = SqliteThread(path, self._tables.setup, self._tables.recover, self._tables.committed)
         """For its counters: commits, works, checkpoints."""
         self._retention_s = retention_s
         self._next_row = 0
@@ -117,7 +117,9 @@ class SqliteStore:
 
     async def find(self, message_ids: Sequence[bytes]) -> list[MessageRecord | None]:
         self.thread.gate.check(reading=True)
-        return await self.thread.run(lambda file: sqlite_lookup.find(file, message_ids), urgent=True)
+        return await self.thread.run(
+            lambda file: sqlite_lookup.find(file, self._tables.ids, message_ids), urgent=True
+        )
 
     async def sweep(self, now: float) -> int:
         await self._mark()

@@ -49,6 +49,10 @@ _QUESTIONS = {
     "parked receipts of no account": """
         SELECT count(*) FROM parked WHERE account NOT IN (SELECT id FROM accounts)""",
 }
+_SINCE_2 = {
+    "messages that their id does not lead to: a repeat would be sent again": schema.LOST_IDS,
+}
+"""Questions about tables that version 1 had not."""
 _NUMBERS = {
     "rows_of_a_life": schema.ROWS_OF_A_LIFE,
     "segments": _MOST_SEGMENTS,
@@ -92,7 +96,8 @@ def _ask(connection: sqlite3.Connection, found: Inspection) -> None:
         found.facts["oldest_parked_s"] = max(0, int(time.time() - oldest))
     if parked > PARKING_MAX:
         found.findings.append(f"{parked} parked receipts, {PARKING_MAX} is the most")
-    for words, question in _QUESTIONS.items():
+    questions = _QUESTIONS if found.facts["schema_version"] == 1 else _QUESTIONS | _SINCE_2
+    for words, question in questions.items():
         ((count,),) = connection.execute(question, _NUMBERS).fetchall()
         if count:
             found.findings.append(f"{count} {words}")

@@ -17,6 +17,7 @@ from smsproxy.domain.record import AWAITS_RESULT, SegmentState
 from smsproxy.stores import sqlite_schema as schema
 from smsproxy.stores.base import SegmentResult
 from smsproxy.stores.parking import PARKING_S, Parked, Parking
+from smsproxy.stores.sqlite_ids import DerivedIds, is_derived
 from smsproxy.stores.sqlite_rows import Row, change, select
 
 SWEEP_STEP = 500
@@ -59,6 +60,7 @@ class SqliteTables:
     def __init__(self) -> None:
         self._accounts: dict[str, int] = {}
         self._parking: Parking[_Key] = Parking()
+        self.ids = DerivedIds()
         self.first_row = 0
         """The first row number of this life."""
         self.marked_unknown = 0
@@ -69,6 +71,8 @@ class SqliteTables:
         self.first_row = schema.begin_life(connection)
         self.marked_unknown = _mark_unknown(connection)
         schema.write_meta(connection, "low_water", self.first_row)
+        self.ids = DerivedIds()
+        self.ids.load(connection, self.first_row)
         self.recover(connection)
 
     def recover(self, connection: sqlite3.Connection) -> None:
@@ -79,20 +83,45 @@ class SqliteTables:
             ((account, key), Parked(SegmentState(state), reason, at))
             for account, key, state, reason, at in parked
         )
+        self.ids.recover()
+
+    def committed(self) -> None:
+        """What was done so far is durable."""
+        self.ids.committed()
 
     # -- intents --------------------------------------------------------------------------------------------
 
     def create(self, connection: sqlite3.Connection, rows: list[Row], replaces: list[int]) -> list[bool]:
         """`rows` of `messages`, their row numbers rising; `replaces`: the row each takes over, 0 for none."""
+        self.ids.move(connection, rows[0][0], len(rows))
         if any(replaces):  # rare: a refused message is tried anew
-            return [_create_one(connection, *one) for one in zip(rows, replaces, strict=True)]
-        if change(connection, _INSERT_MESSAGES, rows) == len(rows):
+            return [self._create_one(connection, *one) for one in zip(rows, replaces, strict=True)]
+        doubtful = self.ids.enter_new(connection, rows)
+        numbers = {row[0] for row in doubtful}
+        new = [row for row in rows if row[0] not in numbers] if doubtful else rows
+        if change(connection, _INSERT_MESSAGES, new) == len(rows):
             return [True] * len(rows)
+        for row in doubtful:
+            self._create_one(connection, row, 0)
         created = connection.execute(
             "SELECT row FROM messages WHERE row BETWEEN ? AND ?", (rows[0][0], rows[-1][0])
         )
         stored = {row for (row,) in created}
         return [one[0] in stored for one in rows]
+
+    def _create_one(self, connection: sqlite3.Connection, row: Row, replaces: int) -> bool:
+        if replaces:
+            # Whoever deletes the refused record has taken it over; the loser finds its record.
+            refused = connection.execute(
+                "SELECT segments FROM messages WHERE row = ? AND message_id = ?", (replaces, row[1])
+            ).fetchone()
+            if refused is not None:
+                _delete(connection, replaces, refused[0])
+        if is_derived(row[1]):
+            if self.ids.is_live(connection, row[1]):
+                return False
+            self.ids.enter(row)
+        return change(connection, _INSERT_MESSAGES, [row]) == 1
 
     def withdraw(self, connection: sqlite3.Connection, rows: list[tuple[int, int]]) -> Counts:
         """`rows`: (row, segments) of each message."""
@@ -187,7 +216,9 @@ class SqliteTables:
         lapsed = self._parking.lapse(now)
         if lapsed:
             connection.execute("DELETE FROM parked WHERE at < ?", (now - PARKING_S,))
-        return _drop_old(connection, now - retention_s), lapsed
+        dropped = _drop_old(connection, now - retention_s)
+        self.ids.drop_dead(connection)
+        return dropped, lapsed
 
     def _account(self, connection: sqlite3.Connection, name: str) -> int:
         number = self._accounts.get(name)
@@ -197,17 +228,6 @@ class SqliteTables:
             ).fetchall()
             self._accounts[name] = number
         return number
-
-
-def _create_one(connection: sqlite3.Connection, row: Row, replaces: int) -> bool:
-    if replaces:
-        # Whoever deletes the refused record has taken it over; the loser's insert is then ignored.
-        refused = connection.execute(
-            "SELECT segments FROM messages WHERE row = ? AND message_id = ?", (replaces, row[1])
-        ).fetchone()
-        if refused is not None:
-            _delete(connection, replaces, refused[0])
-    return change(connection, _INSERT_MESSAGES, [row]) == 1
 
 
 def _delete(connection: sqlite3.Connection, row: int, segments: int) -> int:

@@ -39,7 +39,7 @@ _DISK_FAULTS = frozenset(
 """What one work meets and the next one will, too."""
 
 
-def _nothing(_: sqlite3.Connection) -> None:
+def _nothing(*_: sqlite3.Connection) -> None:
     """Nothing is kept in memory beside the file."""
 
 
@@ -47,15 +47,23 @@ class SqliteThread:
     """One database file, one writer thread, one checkpoint thread.
 
     `setup` prepares the file at open, inside a transaction. `recover` makes right again what the owner keeps
-    in memory beside the file; it runs before other work whenever work was undone.
+    in memory beside the file; it runs before other work whenever work was undone. `committed` tells it, in
+    the writer's thread, that everything done so far is durable.
     """
 
     def __init__(
-        self, path: str | Path, setup: Work, recover: Work = _nothing, *, name: str = "store"
+        self,
+        path: str | Path,
+        setup: Work,
+        recover: Work = _nothing,
+        committed: Callable[[], None] = _nothing,
+        *,
+        name: str = "store",
     ) -> None:
         self._path = Path(path)
         self._setup = setup
         self._recover = recover
+        self._committed = committed
         self._name = name
         self._loop = asyncio.get_running_loop()
         self.gate = Gate(self._path, self._loop)
@@ -221,6 +229,7 @@ class SqliteThread:
         if self._home is not None and (look or connection.total_changes != changes):
             self._home.check()
         connection.execute("COMMIT")
+        self._committed()
         causes = [error.__cause__ for _, error in ends if error is not None]
         faults = [str(one) for one in causes if isinstance(one, sqlite3.Error) and _code(one) in _DISK_FAULTS]
         return ends, faults[0] if faults else None

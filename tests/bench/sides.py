@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import daemon
-from tests.bench.procs import BenchError, Child
+from tests.bench.procs import ROOT, BenchError, Child
 from tests.bench.rows import Row, aerospike_url
 from tests.bench.stored import fill
 
@@ -115,7 +115,8 @@ class PipelineSide:
             directory, self.smsc_address, row.settings, tls=row.tls, places=places, links=links
         )
         if self._stored:
-            fill(files.store, self._stored, files.account, derived_ids="--transaction-ids" in row.load)
+            derived = "--transaction-ids" in row.load
+            fill(files.store, self._stored, files.account, derived_ids=derived, kept=ROOT / "build/stored")
         arguments = [self._program, "run", "--config", str(files.config)]
         child = Child("daemon", arguments, core=core, directory=directory)
         child.wait_for(lambda: _is_ready(files.http), _START_S, "is not ready")

@@ -267,7 +267,9 @@ def _counts(smsc: Gear) -> dict[str, Any]:
 async def test_a_filled_store_is_one_of_ours_and_sound(
     bench: Callable[[str], ModuleType], tmp_path: Path, *, derived_ids: bool
 ) -> None:
-    bench("stored").fill(tmp_path / "s.db", 500, "bench@127.0.0.1:1", derived_ids=derived_ids)
+    bench("stored").fill(
+        tmp_path / "s.db", 500, "bench@127.0.0.1:1", derived_ids=derived_ids, kept=tmp_path / "kept"
+    )
     store = SqliteStore(tmp_path / "s.db", retention_s=259_200)
     await store.open()
     try:

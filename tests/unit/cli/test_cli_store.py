@@ -241,7 +241,7 @@ def test_a_sound_store_is_told_with_its_counts(invoke: Invoke, config: Path, tmp
     assert (said["ok"], said["findings"], said["messages"]) == (True, [], 3)
     assert said["statuses"] == {"DELIVERED": 1, "REJECTED": 1, "unknown": 1}
     assert said["file_bytes"] == path.stat().st_size
-    assert (said["schema_version"], said["life"]) == (1, 1)
+    assert (said["schema_version"], said["life"]) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -264,8 +264,12 @@ def test_a_sound_store_is_told_with_its_counts(invoke: Invoke, config: Path, tmp
         ("UPDATE messages SET segments = 0 WHERE app_id = 8", "1 messages with fields that no release wrote"),
         ("DROP TABLE parked", "not a smsproxy store (other tables are in it)"),
         (
-            "UPDATE meta SET value = 2 WHERE key = 'schema_version'",
-            "schema version 2, this release knows 1",
+            "UPDATE meta SET value = 3 WHERE key = 'schema_version'",
+            "schema version 3, this release knows 2",
+        ),
+        (
+            "INSERT INTO meta VALUES ('ids_from', 1 << 60)",
+            "3 messages that their id does not lead to: a repeat would be sent again",
         ),
     ],
 )

@@ -111,19 +111,22 @@ async def test_the_policy_file_and_the_store_are_not_taken_for_each_other(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("make_one", "statement"),
+    ("make_one", "statement", "told"),
     [
-        (a_store, "UPDATE meta SET value = 2 WHERE key = 'schema_version'"),
-        (a_key_value, "PRAGMA user_version = 2"),
+        (
+            a_store,
+            "UPDATE meta SET value = 3 WHERE key = 'schema_version'",
+            "schema version 3, this release knows 2",
+        ),
+        (a_key_value, "PRAGMA user_version = 2", "schema version 2, this release knows 1"),
     ],
 )
-async def test_a_schema_of_another_release(make_one: Make, statement: str, tmp_path: Path) -> None:
+async def test_a_schema_of_another_release(make_one: Make, statement: str, told: str, tmp_path: Path) -> None:
     assert await opens(make_one, tmp_path / "x.db")
     with closing(sqlite3.connect(tmp_path / "x.db")) as connection:
         connection.execute(statement)
         connection.commit()
-    fault = await fault_at_open(make_one, tmp_path / "x.db")
-    assert fault == "schema version 2, this release knows 1"
+    assert await fault_at_open(make_one, tmp_path / "x.db") == told
 
 
 async def test_a_path_that_leads_nowhere(make: Make, tmp_path: Path) -> None:
