@@ -25,11 +25,8 @@ from smsproxy.rpc.codec import framed
 from smsproxy.rpc.details import Reason
 from smsproxy.rpc.flow import GuardedStream
 from smsproxy.rpc.headers import CallHeaders, Metadata
-from smsproxy.rpc.inflate import ACCEPTED
 from smsproxy.rpc.status import DRAINING, RefusalError
-
-CONTENT_TYPE = "application/grpc+proto"
-_OPENING = [(":status", "200"), ("content-type", CONTENT_TYPE), ("grpc-accept-encoding", ACCEPTED)]
+from smsproxy.rpc.whole import OPENING
 
 LINGER_S = 0.05
 NOT_YET = "the message did not arrive within {:g} s"
@@ -153,7 +150,7 @@ class Call(server.Stream[Any, Any]):
 
     async def send_initial_metadata(self, *, metadata: Any = None) -> None:
         """grpclib's, with what we can inflate; nothing of ours has metadata of its own to send."""
-        await self._stream.send_headers(list(_OPENING))
+        await self._stream.send_headers(list(OPENING))
         self._send_initial_metadata_done = True
 
     async def read_one(self) -> bytes:
@@ -180,26 +177,19 @@ class Call(server.Stream[Any, Any]):
         await self._stream.connection.write_ready.wait()
         if not self._stream.closable:
             return
-        if len(data) > self._stream.room():
+        if not self._stream.answer_whole(data):
             await self.send_initial_metadata()
             await self._stream.send_data(data)
             await self.end(Status.OK)
             return
-        connection = self._stream.connection
-        stream_id = cast(int, self._stream.id)
-        connection.h2.send_headers(stream_id, _OPENING)
-        connection.h2.send_data(stream_id, data)
-        connection.h2.send_headers(stream_id, [("grpc-status", "0")], end_stream=True)
         self._send_initial_metadata_done = self._send_message_done = True
         self._send_trailing_metadata_done = True
-        connection.flush()
-        connection.data_send_process()
 
     async def end(self, status: Status, message: str | None = None, trailers: Headers | None = None) -> None:
         """Send the trailers, once. A caller who has not half-closed is told to stop sending."""
         if self.ended:
             return
-        headers = [] if self._send_initial_metadata_done else list(_OPENING)
+        headers = [] if self._send_initial_metadata_done else list(OPENING)
         self._send_trailing_metadata_done = True
         await send_end(self._stream, headers, status, message, trailers or [])
 

@@ -16,11 +16,12 @@ from grpclib.events import _DispatchServerEvents
 from grpclib.exceptions import GRPCError
 
 from smsproxy.domain.errors import ProductError
-from smsproxy.rpc.call import CONTENT_TYPE, Call, send_end
+from smsproxy.rpc.call import Call, send_end
 from smsproxy.rpc.flow import GuardedStream
 from smsproxy.rpc.headers import CallHeaders, parse_headers
 from smsproxy.rpc.options import RpcCounters, RpcOptions
 from smsproxy.rpc.status import RefusalError, internal_error, refusal_of_error
+from smsproxy.rpc.whole import CONTENT_TYPE
 
 DEADLINE_EXCEEDED = "deadline exceeded"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import cast
 
 from grpclib import protocol
@@ -19,43 +19,33 @@ from grpclib.config import Configuration
 from grpclib.utils import Wrapper
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.errors import ErrorCodes
-from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
-from hpack import Decoder, HeaderTuple, HPACKError, OversizedHeaderListError
+from h2.stream import StreamInputs, StreamState
 
 from smsproxy.rpc.buffer import MessageBuffer
+from smsproxy.rpc.header_blocks import GuardedDecoder
 from smsproxy.rpc.options import RpcCounters, RpcOptions
+from smsproxy.rpc.whole import whole_answer
 
 LARGE_FRAME = 256
 """Octets. A DATA frame counts once, and once more for each so many: a stream's answers share frames, and some
 clients (grpcio's asyncio side) give window back answer by answer."""
 
 
-class CompressionError(ProtocolError):
-    """A header block that cannot be decoded (RFC 9113 §4.3); h2 alone would call it a PROTOCOL_ERROR."""
-
-    error_code = ErrorCodes.COMPRESSION_ERROR
-
-
-class GuardedDecoder(Decoder):
-    """HPACK without content-length. gRPC has no use for it; h2 ends the whole connection over a wrong one."""
-
-    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
-        """Raises CompressionError, and what h2 itself tells from it: OversizedHeaderListError."""
-        try:
-            return [header for header in super().decode(data, raw) if header[0] != b"content-length"]
-        except OversizedHeaderListError:
-            raise
-        except (HPACKError, IndexError) as error:
-            raise CompressionError(f"bad header block: {error}") from error
+_WHOLE_ANSWER = (
+    StreamInputs.SEND_HEADERS,
+    StreamInputs.SEND_DATA,
+    StreamInputs.SEND_HEADERS,
+    StreamInputs.SEND_END_STREAM,
+)
 
 
 class GuardedH2(H2Connection):
     """h2, but one stream too many is ours to refuse alone: h2 would end the whole connection."""
 
     inbound_open = 0
-    """Streams the peer had open when its latest request came, that one not included."""
+    """Streams the peer had open when its latest request came, that one not included. Below the limit
+    closed ones may be among them."""
 
     def __init__(self, config: H2Configuration, options: RpcOptions) -> None:
         super().__init__(config)
@@ -74,9 +64,12 @@ class GuardedH2(H2Connection):
     def open_inbound_streams(self) -> int:
         """Read by h2 once per new request, right before `value + 1 > limit` drops the connection.
 
-        The true value is kept for us; h2 sees one that never exceeds, not even a limit of 0.
+        The true value is kept for us; h2 sees one that never exceeds, not even a limit of 0. While all
+        that h2 still knows, closed ones too, are below the limit, their number will do; h2 looks at each.
         """
-        self.inbound_open = super().open_inbound_streams
+        known = len(self.streams)
+        few = known < self.local_settings.max_concurrent_streams
+        self.inbound_open = known if few else super().open_inbound_streams
         return -1
 
 
@@ -187,6 +180,28 @@ class GuardedStream(protocol.Stream):
             return 0
         h2 = self.connection.h2
         return min(h2.local_flow_control_window(cast(int, self.id)), h2.max_outbound_frame_size)
+
+    def answer_whole(self, data: bytes) -> bool:
+        """Answer a unary call: headers, `data` and good trailers in one write. False: h2 has to do it.
+
+        h2 would write the same; here it is only told. It has to write where the call's request is not over,
+        or where its next header block must announce a new size of the HPACK table (RFC 7541 §4.2).
+        """
+        h2, stream_id = self.connection.h2, cast(int, self.id)
+        if len(data) > self.room() or h2.encoder.table_size_changes:
+            return False
+        state = h2.streams[stream_id]
+        machine = state.state_machine
+        if machine.state is not StreamState.HALF_CLOSED_REMOTE or machine.headers_sent:
+            return False
+        for step in _WHOLE_ANSWER:
+            machine.process_input(step)
+        h2.outbound_flow_control_window -= len(data)
+        state.outbound_flow_control_window -= len(data)
+        self.connection.flush()  # what h2 has to say goes first
+        self._transport.write(whole_answer(stream_id, data))
+        self.connection.data_send_process()
+        return True
 
     def write(self, data: bytes) -> None:
         """Send one DATA frame of at most `room` octets."""

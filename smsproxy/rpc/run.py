@@ -1,4 +1,4 @@
-"""A run of plain DATA: frames of one stream, one after the other, with neither flags nor padding.
+"""A run of plain DATA: frames of one stream, one after the other, without padding.
 
 A campaign's connection carries little else. Its stream is looked up once, and its windows are charged once,
 for the whole run. Kept by `http2`, one per connection; the run ends with any other frame and with the read.
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+NONE = -1
+"""No stream's number, not even that of a bad frame (0 is the connection itself)."""
+
 
 class PlainRun:
-    """The run under way. `stream_id` 0: there is none."""
+    """The run under way. `stream_id` NONE: there is none."""
 
     __slots__ = ("_consumed", "add_frame", "octets", "stream_id")
 
     def __init__(self) -> None:
-        self.stream_id = 0
+        self.stream_id = NONE
         self.octets = 0
         """Of payload so far, not charged yet."""
         self.add_frame: Callable[[bytes, int, int], None] = _nowhere
@@ -34,7 +37,7 @@ class PlainRun:
 
     def end(self) -> int:
         """Charge the stream's window; how many octets there were. Raises h2's FlowControlError."""
-        self.stream_id = 0
+        self.stream_id = NONE
         self._consumed(self.octets)
         return self.octets
 
