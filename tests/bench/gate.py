@@ -90,10 +90,14 @@ class Strain:
         self._all_s, self._ours_s = _busy_s(), _our_cpu_s()
 
     def share(self) -> float:
-        """Of all cores, 0 to 1; what the hypervisor took counts as others'. Once our children have ended."""
+        """Of all cores, 0 to 1. Once our children have ended."""
         wall_s = (time.monotonic() - self._began) * (os.cpu_count() or 1)
-        others_s = _busy_s() - self._all_s - (_our_cpu_s() - self._ours_s)
-        return max(0.0, others_s / wall_s)
+        return others_share(_busy_s() - self._all_s, _our_cpu_s() - self._ours_s, wall_s)
+
+
+def others_share(busy_s: float, ours_s: float, wall_s: float) -> float:
+    """What others took of `wall_s` core seconds, 0 to 1; what the hypervisor took counts as theirs."""
+    return min(1.0, max(0.0, busy_s - ours_s) / wall_s)
 
 
 def _busy_s() -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bench.gate import Committed, Seen, Strain, committed, verdict
+from tests.bench.gate import Committed, Seen, Strain, committed, others_share, verdict
 from tests.bench.rows import chosen
 
 WANTED = Committed(0.60, 0.50)
@@ -42,7 +42,10 @@ def test_a_row_that_is_slower_twice_in_a_row_is_told() -> None:
 
 
 def test_what_others_take_of_the_machine_is_a_share() -> None:
-    assert 0 <= Strain().share() <= 1.5  # ticks are coarse
+    assert others_share(12.0, 8.0, 20.0) == 0.2
+    assert others_share(8.0, 8.01, 20.0) == 0.0, "ticks are coarse"
+    assert others_share(0.5, 0.0, 0.1) == 1.0
+    assert 0 <= Strain().share() <= 1
 
 
 def test_the_committed_rows_exist() -> None:
