@@ -21,7 +21,7 @@ from aerospike_helpers.batch.records import BatchRecord, BatchRecords, Remove, W
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.stores.aerospike_changes import Change
 from smsproxy.stores.aerospike_errors import Answer, answer_of, in_words
-from smsproxy.stores.aerospike_records import Bins
+from smsproxy.stores.aerospike_records import KEYS, MESSAGES, Bins
 
 MAX_BATCH = 500
 TRY_S = 1.0
@@ -52,6 +52,9 @@ class Done(NamedTuple):
     bins: Bins
 
 
+_DONE = Done(Answer.DONE, {})
+
+
 class NothingSentError(StoreUnavailableError):
     """No write of this call has left the process."""
 
@@ -71,7 +74,7 @@ class Cluster:
     ) -> None:
         self.client = client
         self._namespace = namespace
-        self._sets = sets
+        self._sets = {name: sets + name for name in (MESSAGES, KEYS)}
         self._clock = clock
         self._away_until = 0.0
         self.away = ""
@@ -107,12 +110,13 @@ class Cluster:
         if not settling and records and all(_unsent(record) for record in records):
             raise NothingSentError(str(self._away(in_words(records[0].result))))
         for index, record in zip(left, records, strict=True):
+            if record.result == 0:
+                done[index] = Done(Answer.DONE, _bins(record) or {}) if changes[index].reads else _DONE
+                continue
             answer = answer_of(record.result, in_doubt=record.in_doubt)
             if answer in (Answer.FAILED, Answer.UNSENT):
                 raise self._failure(record.result)
-            if answer is Answer.DONE:
-                done[index] = Done(answer, _bins(record) or {})
-            elif answer is Answer.IN_DOUBT or settling:
+            if answer is Answer.IN_DOUBT or settling:
                 doubtful.append((index, answer))
             else:
                 done[index] = Done(answer, {})
@@ -150,23 +154,27 @@ class Cluster:
         return records
 
     def _record(self, change: Change) -> BatchRecord:
-        condition = {} if change.condition is None else {"expressions": change.condition}
+        condition = change.condition
         if not change.operations:
-            return Remove(self._key(change), policy=condition)
-        policy = _policy(change.ttl, change.exists, change.version)
-        meta = {"gen": change.version} if change.version else None
-        return Write(self._key(change), change.operations, meta, policy | condition if condition else policy)
+            return Remove(self._key(change), policy={} if condition is None else {"expressions": condition})
+        meta, policy = _policy(change.ttl, change.exists, change.version)
+        if condition is not None:
+            policy = policy | {"expressions": condition}
+        return Write(self._key(change), change.operations, meta, policy)
 
     def _key(self, change: Change) -> Any:
-        place = (self._namespace, self._sets + change.set_name)
-        return (*place, None, change.key) if change.by_digest else (*place, change.key)
+        set_name = self._sets[change.set_name]
+        if change.by_digest:
+            return self._namespace, set_name, None, change.key
+        return self._namespace, set_name, change.key
 
     # -- reads ----------------------------------------------------------------------------------------------
 
     def read(self, set_name: str, keys: Sequence[Any]) -> list[Bins | None]:
         """All bins of each record, in order of the keys; None where there is none. No key twice."""
         self._refuse_while_away()
-        found = self._read([(self._namespace, self._sets + set_name, key) for key in keys])
+        namespace, full_name = self._namespace, self._sets[set_name]
+        found = self._read([(namespace, full_name, key) for key in keys])
         self.away = ""
         return found
 
@@ -189,7 +197,7 @@ class Cluster:
     ) -> list[Found]:
         """At most about `most` records whose indexed bin is below; in no order."""
         self._refuse_while_away()
-        query = self.client.query(self._namespace, self._sets + set_name)
+        query = self.client.query(self._namespace, self._sets[set_name])
         query.where(predicates.between(bin_name, 0, max(0, below_ms - 1)))
         query.max_records = most
         policy: dict[str, Any] = {"total_timeout": QUERY_MS, "max_retries": 0}
@@ -222,10 +230,10 @@ class Cluster:
 
 
 @lru_cache(maxsize=256)
-def _policy(ttl: int, exists: int, version: int) -> dict[str, Any]:
-    """Shared by many writes: nobody changes it."""
+def _policy(ttl: int, exists: int, version: int) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """(meta, policy), shared by many writes: nobody changes them."""
     policy = {"ttl": ttl, "exists": exists}
-    return policy | {"gen": aerospike.POLICY_GEN_EQ} if version else policy
+    return ({"gen": version}, policy | {"gen": aerospike.POLICY_GEN_EQ}) if version else (None, policy)
 
 
 def _mark_unanswered(batch: BatchRecords) -> None:

@@ -66,7 +66,8 @@ class Intents:
         if self._undoing:
             self.undo(MAX_BATCH)  # one of these may be among them
         with self._lock:
-            numbered = [(at, one, self._generations.next()) for at, one in enumerate(intents)]
+            handles = self._generations.several(len(intents))
+        numbered = list(zip(range(len(intents)), intents, handles, strict=True))
         made = [0] * len(intents)
         tried: list[_Numbered] = []
         try:

@@ -15,20 +15,16 @@ from aerospike_helpers.operations import expression_operations as exp_ops
 from aerospike_helpers.operations import operations as ops
 
 from smsproxy.stores.aerospike_changes import Change
-from smsproxy.stores.aerospike_records import KEYS, Bins, Owner, key_name, milliseconds
+from smsproxy.stores.aerospike_records import KEYS, Bins, Owner, key_name, milliseconds, segment_named
 from smsproxy.stores.base import SegmentResult
 from smsproxy.stores.parking import PARKING_S, Parked
 
+_OPERATOR_WRITE = aerospike.OPERATOR_WRITE
 _PARK_BINS = ("park", "ticket", "parked", "parked_by", "name")
-_OWNER_BINS = ("mid", "gen", "seg", "claim")
-_WHOSE_IT_WAS = [
-    exp_ops.expression_read(alias, bin_.compile(), aerospike.EXP_READ_EVAL_NO_FAIL)
-    for alias, bin_ in (
-        ("was_mid", exp.BlobBin("mid")),
-        ("was_gen", exp.IntBin("gen")),
-        ("was_seg", exp.IntBin("seg")),
-    )
-]
+_OWNER_BINS = ("owner", "claim")
+_WHOSE_IT_WAS = exp_ops.expression_read(
+    "was", exp.BlobBin("owner").compile(), aerospike.EXP_READ_EVAL_NO_FAIL
+)
 
 
 def first_claim(name: str, owner: Owner, ttl: int) -> Change:
@@ -48,30 +44,25 @@ def claim(name: str, owner: Owner, ttl: int, *, only_free: bool) -> Change:
     return Change(
         KEYS,
         name,
-        [*_WHOSE_IT_WAS, *_owned_by(owner), ops.read("park"), ops.read("ticket")],
+        [_WHOSE_IT_WAS, *_owned_by(owner), ops.read("park"), ops.read("ticket")],
         lambda found: found is not None and found.get("claim") == owner.claim,
         condition=_free_for(owner) if only_free else None,
         ttl=ttl,
         exists=aerospike.POLICY_EXISTS_IGNORE,
+        reads=True,
     )
 
 
 def _owned_by(owner: Owner) -> list[Any]:
     return [
-        ops.write("mid", bytearray(owner.message_id)),
-        ops.write("gen", owner.generation),
-        ops.write("seg", owner.segment_no),
-        ops.write("claim", owner.claim),
+        {"op": _OPERATOR_WRITE, "bin": "owner", "val": segment_named(owner)},
+        {"op": _OPERATOR_WRITE, "bin": "claim", "val": owner.claim},
     ]
 
 
 def _free_for(owner: Owner) -> Any:
     """Nobody's, or this segment's already: an earlier life claimed it and went no further."""
-    own = exp.And(
-        exp.Eq(exp.BlobBin("mid"), bytearray(owner.message_id)),
-        exp.Eq(exp.IntBin("gen"), owner.generation),
-        exp.Eq(exp.IntBin("seg"), owner.segment_no),
-    )
+    own = exp.Eq(exp.BlobBin("owner"), segment_named(owner))
     return exp.Or(exp.Not(exp.BinExists("claim")), own).compile()
 
 

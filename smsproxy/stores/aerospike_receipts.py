@@ -80,11 +80,17 @@ class Receipts:
     def _look(self, batch: list[_Waiting], counts: Counter[str]) -> list[_Waiting]:
         """Apply or park each, as its key record now is; returns those whose key changed meanwhile."""
         found = self._cluster.read(KEYS, [one.name for one in batch])
+        owned: list[_Owned] = []
+        homeless: list[_Waiting] = []
         for one, bins in zip(batch, found, strict=True):
             one.bins = bins
-        owned = [(one, owner) for one in batch if (owner := owner_of(one.bins)) is not None]
-        homeless = self._apply(owned, counts) + [one for one in batch if owner_of(one.bins) is None]
-        return self._park(homeless, counts)
+            owner = owner_of(bins)
+            if owner is None:
+                homeless.append(one)
+            else:
+                owned.append((one, owner))
+        homeless = self._apply(owned, counts) + homeless
+        return self._park(homeless, counts) if homeless else []
 
     def _apply(self, owned: list[tuple[_Waiting, Owner]], counts: Counter[str]) -> list[_Waiting]:
         """Returns those whose owner is stale: withdrawn, lapsed, taken over, or gone on to another key."""

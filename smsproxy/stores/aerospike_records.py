@@ -58,10 +58,13 @@ class Generations:
     def __init__(self) -> None:
         self._last = 0
 
-    def next(self) -> int:
-        number = (time.time_ns() // 1000) << 10 | (os.urandom(1)[0] << 2)
-        self._last = max(self._last + 1, number)
-        return self._last
+    def several(self, count: int) -> list[int]:
+        """Rising, each with random bits of its own."""
+        now, numbers = (time.time_ns() // 1000) << 10, []
+        for random_bits in os.urandom(count):
+            self._last = max(self._last + 1, now | random_bits << 2)
+            numbers.append(self._last)
+        return numbers
 
 
 def milliseconds(at: float) -> int:
@@ -81,6 +84,9 @@ def key_name(account: str, receipt_key: str) -> str:
 _WHAT = struct.Struct(">16sqqqqBdH")
 """message_id, app, link, task, client_sent_at, receipt mode, created_at, octets of the account; account and
 transaction_id follow."""
+
+_SEGMENT = struct.Struct(">16sqH")
+"""message_id, generation, segment number."""
 
 
 def message_bins(intent: Intent, generation: int, retention_s: float, life: Life) -> dict[str, Any]:
@@ -196,11 +202,21 @@ def message_record(bins: Bins) -> MessageRecord:
     return record
 
 
+def segment_named(owner: Owner) -> bytearray:
+    """The segment as one value: for the cluster each bin costs more than its octets."""
+    return bytearray(_SEGMENT.pack(owner.message_id, owner.generation, owner.segment_no))
+
+
+def segment_named_by(packed: bytes | bytearray, claim: int) -> Owner:
+    message_id, generation, segment_no = _SEGMENT.unpack(packed)
+    return Owner(message_id, generation, segment_no, claim)
+
+
 def owner_of(bins: Bins | None) -> Owner | None:
     """Whom a key record belongs to."""
     if bins is None or "claim" not in bins:
         return None
-    return Owner(bytes(bins["mid"]), bins["gen"], bins["seg"], bins["claim"])
+    return segment_named_by(bins["owner"], bins["claim"])
 
 
 def owns(bins: Bins | None, owner: Owner, receipt_key: str, now: float) -> bool:

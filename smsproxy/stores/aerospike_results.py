@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import NamedTuple
 
 from smsproxy.domain.record import AWAITS_RECEIPT, SegmentState
@@ -32,11 +33,15 @@ from smsproxy.stores.aerospike_records import (
     owns,
     said_of,
     seconds_left,
+    segment_named_by,
     smsc_id_of,
     waiting_in,
 )
 from smsproxy.stores.aerospike_rounds import rounds
 from smsproxy.stores.base import SegmentResult
+
+_claims = count(secrets.randbits(61))
+"""No two claims are alike: the beginning is this life's own."""
 
 
 class _Prior(NamedTuple):
@@ -242,20 +247,22 @@ class Results:
         return len(marked)
 
 
-def _touches(one: SegmentResult) -> list[object]:
-    key = [(one.intent.account, one.receipt_key)] if one.receipt_key else []
-    return [one.intent.message_id, *key]
+def _touches(one: SegmentResult) -> tuple[object, ...]:
+    intent = one.intent
+    if not one.receipt_key:
+        return (intent.message_id,)
+    return intent.message_id, (intent.account, one.receipt_key)
 
 
 def _owner(one: SegmentResult) -> Owner:
-    return Owner(one.intent.message_id, one.intent.generation, one.segment_no, secrets.randbits(62))
+    return Owner(one.intent.message_id, one.intent.generation, one.segment_no, next(_claims))
 
 
 def _owner_before(bins: Bins, owner: Owner) -> Owner | None:
     """Whose the key was, told by its claim; None for nobody's and for this segment's own."""
-    if bins.get("was_mid") is None:
+    if bins.get("was") is None:
         return None
-    before = Owner(bytes(bins["was_mid"]), bins["was_gen"], bins["was_seg"], 0)
+    before = segment_named_by(bins["was"], 0)
     return None if before[:3] == owner[:3] else before
 
 
