@@ -263,6 +263,18 @@ def closing(message_id: bytes, generation: int, segment_no: int, segments: int) 
     )
 
 
+def touching(owner: Owner) -> Change:
+    """Nothing but another version, for a `first_receipt` from memory to fail by."""
+    generation = owner.generation
+    return Change(
+        MESSAGES,
+        bytearray(owner.message_id),
+        [_write("gen", generation)],
+        lambda _found: False,
+        condition=_HAS_HANDLE(generation),
+    )
+
+
 def _wait_for_key(intent: Intent, segment_no: int) -> list[Any]:
     opened = _write("open", milliseconds(intent.created_at))
     return [opened] if intent.segments == 1 else [_put("wait", segment_no, 1), opened]
@@ -281,9 +293,9 @@ def receipt(owner: Owner, receipt_key: str, told: Parked, now: float) -> Change:
     return change
 
 
-def first_receipt(owner: Owner, told: Parked) -> Change:
+def first_receipt(message_id: bytes, generation: int, told: Parked) -> Change:
     """The same for a message that nobody has touched since our `first_result`; closes it in passing."""
-    change = _told(owner, told)
+    change = _told(Owner(message_id, generation, 1, 0), told)
     change.version = RESULT_STORED
     change.operations += _OPEN_NO_MORE
     return change

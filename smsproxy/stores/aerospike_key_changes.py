@@ -26,6 +26,9 @@ _WHOSE_IT_WAS = exp_ops.expression_read(
     "was", exp.BlobBin("owner").compile(), aerospike.EXP_READ_EVAL_NO_FAIL
 )
 
+UNCLAIMED = exp.Not(exp.BinExists("claim")).compile()
+"""Compiled once, for receipts that came before their results."""
+
 
 def first_claim(name: str, owner: Owner, ttl: int) -> Change:
     """The key is this segment's, if nobody had it and nothing waits there: then there is no record yet."""
@@ -39,14 +42,14 @@ def first_claim(name: str, owner: Owner, ttl: int) -> Change:
     )
 
 
-def claim(name: str, owner: Owner, ttl: int, *, only_free: bool) -> Change:
+def claim(name: str, owner: Owner, ttl: int, condition: Any) -> Change:
     """The key is this segment's from now on. Answers whose it was, and the receipt that waits there."""
     return Change(
         KEYS,
         name,
         [_WHOSE_IT_WAS, *_owned_by(owner), ops.read("park"), ops.read("ticket")],
         lambda found: found is not None and found.get("claim") == owner.claim,
-        condition=_free_for(owner) if only_free else None,
+        condition=condition,
         ttl=ttl,
         exists=aerospike.POLICY_EXISTS_IGNORE,
         reads=True,
@@ -60,10 +63,15 @@ def _owned_by(owner: Owner) -> list[Any]:
     ]
 
 
-def _free_for(owner: Owner) -> Any:
+def free_for(owner: Owner) -> Any:
     """Nobody's, or this segment's already: an earlier life claimed it and went no further."""
     own = exp.Eq(exp.BlobBin("owner"), segment_named(owner))
     return exp.Or(exp.Not(exp.BinExists("claim")), own).compile()
+
+
+def still_claimed_as(seen: Bins | None) -> Any:
+    """By whom it was `seen` with, or by nobody still."""
+    return _same("claim", (seen or {}).get("claim")).compile()
 
 
 def parking(name: str, said: Parked, ticket: int, instance: str, seen: Bins | None) -> Change:

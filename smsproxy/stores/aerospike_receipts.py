@@ -36,7 +36,7 @@ from smsproxy.stores.aerospike_records import (
 from smsproxy.stores.aerospike_rounds import rounds
 from smsproxy.stores.parking import PARKING_MAX, PARKING_S, Parked, Parking
 
-_MOST_LOOKS = 5
+MOST_LOOKS = 5
 """A key changes hands between look and write only where two messages get one id in the same milliseconds."""
 
 
@@ -68,14 +68,32 @@ class Receipts:
 
     def receive(self, receipts: Sequence[Receipt]) -> Counter[str]:
         counts = Counter(receipts_stored=len(receipts))
-        for batch in rounds(map(_Waiting, receipts), lambda one: [one.name]):
-            for _ in range(_MOST_LOOKS):
-                batch = self._look(batch, counts)
+        for batch in rounds(map(_Waiting, receipts), lambda one: (one.name,)):
+            batch = self._apply_known(batch)
+            for _ in range(MOST_LOOKS):
                 if not batch:
                     break
-            else:
+                batch = self._look(batch, counts)
+            if batch:
                 raise StoreUnavailableError("aerospike: receipt keys keep changing hands")
         return counts
+
+    def _apply_known(self, batch: list[_Waiting]) -> list[_Waiting]:
+        """A key that we claimed ourselves a moment ago needs no look: had it gone on to another message, ours
+        would have another version by now (aerospike_claims.py). Returns the others.
+        """
+        known = [(one, result) for one in batch if (result := self._recent.awaiting(one.name)) is not None]
+        if not known:
+            return batch
+        answers = self._cluster.write(
+            [changes.first_receipt(result.message_id, result.generation, one.said) for one, result in known]
+        )
+        done = set()
+        for (one, result), each in zip(known, answers, strict=True):
+            if each.answer is Answer.DONE:
+                done.add(one.name)
+                self._recent.closed(result.message_id)
+        return [one for one in batch if one.name not in done]
 
     def _look(self, batch: list[_Waiting], counts: Counter[str]) -> list[_Waiting]:
         """Apply or park each, as its key record now is; returns those whose key changed meanwhile."""
@@ -96,7 +114,7 @@ class Receipts:
         """Returns those whose owner is stale: withdrawn, lapsed, taken over, or gone on to another key."""
         refused = []
         for batch in rounds(owned, lambda one: [one[1].message_id]):
-            refused += self._write(self._write_first(batch))
+            refused += self._write(batch)
         if not refused:
             return []
         messages = list(dict.fromkeys(owner.message_id for _, owner in refused))
@@ -108,23 +126,6 @@ class Receipts:
         ]
         counts["receipts_repeated"] += len(refused) - len(stale)
         return stale
-
-    def _write_first(self, batch: list[_Owned]) -> list[_Owned]:
-        """Where the record is as we left it, as far as we know. Returns the others, and where it was not."""
-        first = [
-            pair for pair in batch if self._recent.awaits(pair[1].message_id, pair[1].generation, pair[0].key)
-        ]
-        if not first:
-            return batch
-        answers = self._cluster.write([changes.first_receipt(owner, one.said) for one, owner in first])
-        done = {
-            owner.message_id
-            for (_, owner), each in zip(first, answers, strict=True)
-            if each.answer is Answer.DONE
-        }
-        for message_id in done:
-            self._recent.closed(message_id)
-        return [pair for pair in batch if pair[1].message_id not in done]
 
     def _write(self, batch: list[_Owned]) -> list[_Owned]:
         """Returns those that were refused."""

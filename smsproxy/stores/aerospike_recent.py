@@ -31,6 +31,8 @@ class Unclosed(NamedTuple):
     message_id: bytes
     generation: int
     key: str
+    name: str
+    """The key record's."""
     at: float
     monotonic: float
 
@@ -50,6 +52,7 @@ class Recent:
         self._monotonic = monotonic
         self._created: dict[int, tuple[float, float]] = {}
         self._unclosed: dict[bytes, Unclosed] = {}
+        self._named: dict[str, bytes] = {}
 
     def created(self, generations: Iterable[int]) -> None:
         """These were created just now, with one segment."""
@@ -63,11 +66,14 @@ class Recent:
         since = self._created.pop(generation, None)
         return since is not None and self._is_young(*since)
 
-    def claimed(self, message_id: bytes, generation: int, key: str) -> bool:
+    def claimed(self, message_id: bytes, generation: int, key: str, name: str) -> bool:
         """Its receipt may close it. False: there is no room, close it now."""
         if len(self._unclosed) >= MAX_KNOWN:
             return False
-        self._unclosed[message_id] = Unclosed(message_id, generation, key, self._clock(), self._monotonic())
+        self.closed(message_id)
+        now = self._clock(), self._monotonic()
+        self._unclosed[message_id] = Unclosed(message_id, generation, key, name, *now)
+        self._named[name] = message_id
         return True
 
     def is_claimed(self, message_id: bytes, generation: int, key: str) -> bool:
@@ -75,17 +81,17 @@ class Recent:
         known = self._unclosed.get(message_id)
         return known is not None and (known.generation, known.key) == (generation, key)
 
-    def awaits(self, message_id: bytes, generation: int, key: str) -> bool:
-        """Whether this result is as we stored it, as far as we know."""
-        known = self._unclosed.get(message_id)
-        return (
-            known is not None
-            and self.is_claimed(message_id, generation, key)
-            and self._is_young(known.at, known.monotonic)
-        )
+    def awaiting(self, name: str) -> Unclosed | None:
+        """The result that has this key, where it is as we stored it, as far as we know."""
+        known = self._unclosed.get(self._named.get(name, b""))
+        if known is None or known.name != name or not self._is_young(known.at, known.monotonic):
+            return None
+        return known
 
     def closed(self, message_id: bytes) -> None:
-        self._unclosed.pop(message_id, None)
+        known = self._unclosed.pop(message_id, None)
+        if known is not None:
+            self._named.pop(known.name, None)
 
     def overdue(self, *, everything: bool = False) -> list[Unclosed]:
         """Those whose receipt did not come in time: to be closed, and then told as `closed`."""

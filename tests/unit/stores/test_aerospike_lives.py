@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from contract.store.aerospike_fake import GONE, TIMEOUT_BEFORE, FakeServer
+from contract.store.aerospike_fake import GONE, TIMEOUT_BEFORE, TIMEOUT_LATE, FakeServer
 from contract.store.store_kit import (
     ACCOUNT,
     DELIVERED,
@@ -281,3 +281,65 @@ async def test_a_retry_of_receipts_after_a_failure_changes_nothing_that_was_stor
         await store.receive(receipts)
         assert [await states(store, one) for one in intents] == [[DELIVERED]] * 2
         assert store.counters["receipts_repeated"] == 1
+
+
+async def test_a_receipt_of_what_this_instance_claimed_a_moment_ago_is_one_write() -> None:
+    server = FakeServer()
+    async with opened(server) as store:
+        await store.settle([a_result(await created(store, an_intent()), SUBMITTED, "a")])
+        server.calls.clear()
+        await store.receive([a_receipt("a")])
+        assert server.calls == [("write", 1)]
+
+
+async def test_a_key_that_went_on_to_another_instances_message_is_not_believed_to_be_ours() -> None:
+    server = FakeServer()
+    async with opened(server) as one, opened(server, instance="two") as two:
+        older, newer = await created(one, an_intent(1)), await created(two, an_intent(2))
+        await one.settle([a_result(older, SUBMITTED, "a")])
+        await two.settle([a_result(newer, SUBMITTED, "a")])
+        await one.receive([a_receipt("a")])
+        assert (await states(one, older), await states(one, newer)) == ([SUBMITTED], [DELIVERED])
+        assert two.counters["smsc_ids_reused"] == 1
+
+
+_BEFORE_CLAIM = 4
+"""The result, two claims that are refused because the key is another's, and the touch of that other."""
+
+
+@pytest.mark.parametrize("answered", range(_BEFORE_CLAIM + 1))
+async def test_a_claim_that_fails_on_the_way_and_lands_later_leaves_no_receipt_to_the_older(
+    answered: int,
+) -> None:
+    server = FakeServer()
+    async with opened(server) as one, opened(server, instance="two") as two:
+        older, newer = await created(one, an_intent(1)), await created(two, an_intent(2))
+        await one.settle([a_result(older, SUBMITTED, "a")])
+        server.fault = Script(*[None] * answered, TIMEOUT_LATE, TIMEOUT_LATE)
+        with pytest.raises(StoreUnavailableError):
+            await two.settle([a_result(newer, SUBMITTED, "a")])
+        assert server.land() == 2
+        if answered < _BEFORE_CLAIM:
+            await two.settle([a_result(newer, SUBMITTED, "a")])
+        await one.receive([a_receipt("a")])
+        assert (await states(one, older), await states(one, newer)) == ([SUBMITTED], [DELIVERED])
+
+
+async def test_a_key_that_changes_hands_between_look_and_claim_is_looked_at_again() -> None:
+    server = FakeServer()
+    async with opened(server) as one, opened(server, instance="two") as two:
+        first, second, third = intents = [an_intent(n) for n in (1, 2, 3)]
+        await created(one, *intents)
+        await one.settle([a_result(first, SUBMITTED, "a")])
+        looks = []
+
+        def claim_meanwhile(kind: str, _record: object) -> None:
+            if kind == "read" and not looks:
+                looks.append(kind)
+                one._results.settle([a_result(second, SUBMITTED, "a")])
+
+        server.fault = claim_meanwhile
+        await two.settle([a_result(third, SUBMITTED, "a")])
+        assert looks
+        await one.receive([a_receipt("a")])
+        assert [await states(two, each) for each in intents] == [[SUBMITTED], [SUBMITTED], [DELIVERED]]
