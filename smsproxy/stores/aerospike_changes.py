@@ -224,7 +224,12 @@ _OPEN_NO_MORE = [_write("open", aerospike.null())]
 def result(one: SegmentResult, now: float, *, only_first: bool = False) -> Change:
     """The end of a segment. One with a receipt key stays `open` until the key is claimed: see `closing`."""
     intent, number, state, smsc_id, key, reason, at = one
-    puts = {"st": int(state), "ids": smsc_id, "keys": key, "said": said(reason, at)}
+    puts = [
+        _put("st", number, int(state)),
+        _put("ids", number, smsc_id),
+        _put("keys", number, key),
+        _put("said", number, said(reason, at)),
+    ]
     form = _IS_NEW if only_first else _AWAITS_RESULT
     change = _segment_change(intent.message_id, intent.generation, number, puts)
     change.operations += _wait_for_key(intent, number) if key else _close(number, intent.segments)
@@ -235,11 +240,11 @@ def result(one: SegmentResult, now: float, *, only_first: bool = False) -> Chang
 def first_result(one: SegmentResult) -> Change:
     """The same for the only segment of a message that nobody has touched since we created it."""
     intent, number, state, smsc_id, key, reason, at = one
-    puts = {"st": int(state), "said": said(reason, at)}
+    puts = [_put("st", number, int(state)), _put("said", number, said(reason, at))]
     if key:
-        puts["keys"] = key
+        puts.append(_put("keys", number, key))
     if smsc_id != key:
-        puts["ids"] = smsc_id
+        puts.append(_put("ids", number, smsc_id))
     change = _segment_change(intent.message_id, intent.generation, number, puts)
     change.version = CREATED
     if not key:
@@ -302,18 +307,21 @@ def first_receipt(message_id: bytes, generation: int, told: Parked) -> Change:
 
 
 def _told(owner: Owner, told: Parked) -> Change:
-    puts = {"st": int(told.state), "said": said(told.reason, told.at)}
-    return _segment_change(owner.message_id, owner.generation, owner.segment_no, puts)
+    number = owner.segment_no
+    puts = [_put("st", number, int(told.state)), _put("said", number, said(told.reason, told.at))]
+    return _segment_change(owner.message_id, owner.generation, number, puts)
 
 
-def _segment_change(message_id: bytes, generation: int, segment_no: int, puts: dict[str, Any]) -> Change:
+def _segment_change(
+    message_id: bytes, generation: int, segment_no: int, puts: list[dict[str, Any]]
+) -> Change:
     return Change(
         MESSAGES,
         bytearray(message_id),
-        [_put(name, segment_no, value) for name, value in puts.items()],
+        [*puts],
         lambda found: (
             found is not None
             and found.get("gen") == generation
-            and all(found.get(name, {}).get(segment_no) == value for name, value in puts.items())
+            and all(found.get(put["bin"], {}).get(segment_no) == put["val"] for put in puts)
         ),
     )

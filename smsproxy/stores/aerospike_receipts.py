@@ -82,7 +82,8 @@ class Receipts:
         """A key that we claimed ourselves a moment ago needs no look: had it gone on to another message, ours
         would have another version by now (aerospike_claims.py). Returns the others.
         """
-        known = [(one, result) for one in batch if (result := self._recent.awaiting(one.name)) is not None]
+        awaiting = self._recent.awaiting([one.name for one in batch])
+        known = [(one, result) for one, result in zip(batch, awaiting, strict=True) if result is not None]
         if not known:
             return batch
         answers = self._cluster.write(

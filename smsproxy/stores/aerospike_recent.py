@@ -10,7 +10,7 @@ believed for longer than a record must live. Used by intents, results and receip
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 CREATED: Final = 1
@@ -61,10 +61,14 @@ class Recent:
         while len(self._created) > MAX_KNOWN:
             self._created.pop(next(iter(self._created)), None)
 
-    def take_created(self, generation: int) -> bool:
-        """Whether nobody has touched it, as far as we know. Asked once: the asker is about to."""
-        since = self._created.pop(generation, None)
-        return since is not None and self._is_young(*since)
+    def take_created(self, generations: Iterable[int]) -> set[int]:
+        """Those that nobody has touched, as far as we know. Asked once: the asker is about to."""
+        created, young_since = self._created, self._young_since()
+        return {
+            generation
+            for generation in generations
+            if (since := created.pop(generation, None)) is not None and young_since(*since)
+        }
 
     def claimed(self, message_id: bytes, generation: int, key: str, name: str) -> bool:
         """Its receipt may close it. False: there is no room, close it now."""
@@ -81,12 +85,14 @@ class Recent:
         known = self._unclosed.get(message_id)
         return known is not None and (known.generation, known.key) == (generation, key)
 
-    def awaiting(self, name: str) -> Unclosed | None:
-        """The result that has this key, where it is as we stored it, as far as we know."""
-        known = self._unclosed.get(self._named.get(name, b""))
-        if known is None or known.name != name or not self._is_young(known.at, known.monotonic):
-            return None
-        return known
+    def awaiting(self, names: Sequence[str]) -> list[Unclosed | None]:
+        """The results that have these keys, where they are as we stored them, as far as we know."""
+        young_since = self._young_since()
+        found = [self._unclosed.get(self._named.get(name, b"")) for name in names]
+        return [
+            one if one is not None and one.name == name and young_since(one.at, one.monotonic) else None
+            for name, one in zip(names, found, strict=True)
+        ]
 
     def closed(self, message_id: bytes) -> None:
         known = self._unclosed.pop(message_id, None)
@@ -98,7 +104,11 @@ class Recent:
         before = self._monotonic() - CLOSE_S
         return [one for one in list(self._unclosed.values()) if everything or one.monotonic <= before]
 
-    def _is_young(self, at: float, monotonic: float) -> bool:
+    def _young_since(self) -> Callable[[float, float], bool]:
         """By both clocks: one may be set, and one stands still while the machine sleeps."""
-        age_s = self._clock() - at
-        return 0 <= age_s < self._believed_s and self._monotonic() - monotonic < self._believed_s
+        now, monotonic_now, believed_s = self._clock(), self._monotonic(), self._believed_s
+
+        def is_young(at: float, monotonic: float) -> bool:
+            return 0 <= now - at < believed_s and monotonic_now - monotonic < believed_s
+
+        return is_young

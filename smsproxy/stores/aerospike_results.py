@@ -65,9 +65,10 @@ class Results:
     def _write(self, batch: list[SegmentResult]) -> list[Claim]:
         """Those that are stored now, or were by an earlier call that failed before it had claimed the key."""
         now = self._clock()
-        first = [
-            one.intent.segments == 1 and self._recent.take_created(one.intent.generation) for one in batch
-        ]
+        untouched = self._recent.take_created(
+            [one.intent.generation for one in batch if one.intent.segments == 1]
+        )
+        first = [one.intent.generation in untouched for one in batch]
         answers = self._cluster.write(
             [
                 changes.first_result(one) if is_first else changes.result(one, now)
