@@ -134,7 +134,7 @@ def _first_bins(bins: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         _put(name, *next(iter(value.items())))
         if type(value) is dict and len(value) == 1
-        else _write(name, value)
+        else {"op": _OPERATOR_WRITE, "bin": name, "val": value}
         for name, value in bins.items()
     ]
 

@@ -85,6 +85,7 @@ _WHAT = struct.Struct(">16sqqqqBdH")
 """message_id, app, link, task, client_sent_at, receipt mode, created_at, octets of the account; account and
 transaction_id follow."""
 
+_SUBMITTING = int(SegmentState.SUBMITTING)
 _SEGMENT = struct.Struct(">16sqH")
 """message_id, generation, segment number."""
 
@@ -97,9 +98,10 @@ def message_bins(intent: Intent, generation: int, retention_s: float, life: Life
         "boot": life.boot,
         "open": milliseconds(intent.created_at),
         "what": _packed(intent),
-        "st": dict.fromkeys(range(1, intent.segments + 1), int(SegmentState.SUBMITTING)),
+        "st": {1: _SUBMITTING},
     }
     if intent.segments > 1:
+        bins["st"] = dict.fromkeys(range(1, intent.segments + 1), _SUBMITTING)
         bins["wait"] = dict.fromkeys(range(1, intent.segments + 1), 1)
     return bins
 
