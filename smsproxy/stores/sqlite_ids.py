@@ -86,6 +86,9 @@ class DerivedIds:
             schema.DERIVED_FROM, (schema.read_meta(connection, "ids_from"),)
         ):
             self._enter(message_id, row)
+        if len(self) > _BUCKETS * MOVE_EVERY:  # lives too short for a rotation left more and more
+            self.move(connection, first_row, _BUCKETS * MOVE_EVERY)
+            self.committed()  # an open that fails makes a new object
 
     # -- look-ups -------------------------------------------------------------------------------------------
 
@@ -138,6 +141,7 @@ class DerivedIds:
 
     def enter(self, row: Row) -> None:
         """A row of `messages` is inserted, before or after this."""
+        self._began_at = min(self._began_at, row[0])  # works may come out of the order of their rows
         self._enter(row[1], row[0])
 
     def _enter(self, message_id: bytes, row: int) -> None:
@@ -171,13 +175,14 @@ class DerivedIds:
         self._unsaved.add(part)
 
     def _rotated(self, connection: sqlite3.Connection, next_row: int) -> None:
-        if self._whole:
-            schema.write_meta(connection, "ids_from", self._began_at)
-            for part in self._unsaved:
+        whole, began_at = self._whole, self._began_at
+        self._turn, self._began_at, self._whole = 0, next_row, True  # also when what follows fails
+        if whole:
+            schema.write_meta(connection, "ids_from", began_at)
+            for part in self._unsaved & self._filters.keys():  # the others were dropped meanwhile
                 schema.write_filter(connection, part, self._filters[part])
             self._saved |= self._unsaved
             self._unsaved.clear()
-        self._turn, self._began_at, self._whole = 0, next_row, True
 
     def committed(self) -> None:
         """What was moved is there."""

@@ -185,6 +185,75 @@ def test_filters_whose_saving_was_undone_are_saved_later(bench: Bench) -> None:
     assert all(bench.find(ids[:255] + ids[256:]))
 
 
+def numbers(first: int, count: int) -> list[bytes]:
+    return [an_id(number) for number in range(first, first + count)]
+
+
+def committed(bench: Bench, ids: list[bytes]) -> list[int]:
+    bench.begin()
+    made = bench.create(ids)
+    bench.commit()
+    return made
+
+
+def test_a_rotation_that_fails_is_the_last_thing_that_fails(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for first in range(0, 255, 51):
+        committed(bench, numbers(first, 51))
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(schema, "write_filter", full)
+        bench.begin()
+        with pytest.raises(sqlite3.OperationalError):
+            bench.create(numbers(255, 1))
+        bench.undo()
+    for first in range(256, 2000, 50):
+        assert all(committed(bench, numbers(first, 50)))
+    assert len(bench.tables.ids) < 2 * 256
+
+
+def test_a_part_that_was_dropped_before_its_filter_was_saved_is_passed_by(bench: Bench) -> None:
+    for first in range(0, 250, 50):
+        committed(bench, numbers(first, 50))
+    bench.begin()
+    bench.connection.execute("DELETE FROM messages")
+    for _ in range(3):
+        bench.tables.ids.drop_dead(bench.connection)
+    bench.commit()
+    assert bench.tables.ids._unsaved - bench.tables.ids._filters.keys()
+    for first in range(300, 1500, 50):
+        assert all(committed(bench, numbers(first, 50)))
+
+
+def test_a_work_that_comes_after_one_with_later_rows_is_not_lost(bench: Bench) -> None:
+    late = b"\0" + an_id(10_000)[1:]
+    committed(bench, numbers(0, 250))
+    held, bench.next_row = bench.next_row, bench.next_row + 1
+    committed(bench, numbers(250, 10))  # the rotation is through, the first bucket of the next one moved
+    bench.next_row, after = held, bench.next_row
+    assert committed(bench, [late]) == [held]
+    bench.next_row = after
+    for first in range(300, 500, 50):
+        committed(bench, numbers(first, 50))
+    committed(bench, numbers(500, 51))  # and the next rotation, too
+    bench.close()
+    bench.open()
+    assert committed(bench, [late]) == [0]
+
+
+def test_short_lives_do_not_gather_ids_in_memory(bench: Bench) -> None:
+    for life in range(8):
+        committed(bench, numbers(life * 200, 200))
+        bench.close()
+        bench.open()
+        assert len(bench.tables.ids) <= 256
+    assert all(bench.find(numbers(0, 1600)))
+
+
 IDS = 3000
 """Few enough to meet again, many enough that most are new."""
 
