@@ -9,6 +9,7 @@ believed for longer than a record must live. Used by intents, results and receip
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
@@ -51,24 +52,25 @@ class Recent:
         self._clock = clock
         self._monotonic = monotonic
         self._created: dict[int, tuple[float, float]] = {}
+        self._lock = threading.Lock()
+        """Intents and results run in threads of their own."""
         self._unclosed: dict[bytes, Unclosed] = {}
         self._named: dict[str, bytes] = {}
 
     def created(self, generations: Iterable[int]) -> None:
         """These were created just now, with one segment."""
         now = self._clock(), self._monotonic()
-        self._created.update(dict.fromkeys(generations, now))
-        while len(self._created) > MAX_KNOWN:
-            self._created.pop(next(iter(self._created)), None)
+        with self._lock:
+            self._created.update(dict.fromkeys(generations, now))
+            while len(self._created) > MAX_KNOWN:
+                self._created.pop(next(iter(self._created)))
 
     def take_created(self, generations: Iterable[int]) -> set[int]:
         """Those that nobody has touched, as far as we know. Asked once: the asker is about to."""
-        created, young_since = self._created, self._young_since()
-        return {
-            generation
-            for generation in generations
-            if (since := created.pop(generation, None)) is not None and young_since(*since)
-        }
+        young_since = self._young_since()
+        with self._lock:
+            taken = [(one, self._created.pop(one, None)) for one in generations]
+        return {one for one, since in taken if since is not None and young_since(*since)}
 
     def claimed(self, message_id: bytes, generation: int, key: str, name: str) -> bool:
         """Its receipt may close it. False: there is no room, close it now."""
