@@ -24,6 +24,7 @@ class Flood(StrEnum):
     PINGS = "pings"
     SETTINGS = "settings"
     EMPTY_DATA = "empty_data"
+    CRUMBS = "crumbs"
     PRIORITY = "priority"
     WINDOW_UPDATES = "window_updates"
     CONTINUATION = "continuation"
@@ -49,6 +50,7 @@ BUDGETS: Mapping[Flood, int] = {
     Flood.PINGS: 1000,
     Flood.SETTINGS: 100,
     Flood.EMPTY_DATA: 1000,
+    Flood.CRUMBS: 1000,
     Flood.PRIORITY: 1000,
     Flood.WINDOW_UPDATES: 1000,
     Flood.UNKNOWN: 1000,
@@ -102,9 +104,9 @@ class FrameBudget:
         resets = self._counts.get(Flood.RESETS, 0)
         return resets > SUSPECT_RESETS and 2 * resets > self._opened
 
-    def charge(self, kind: Flood, now: float) -> None:
-        """One frame of a kind that nothing of ours causes. Raises FloodError."""
-        if self._count(kind, now) > BUDGETS[kind]:
+    def charge(self, kind: Flood, now: float, frames: int = 1) -> None:
+        """Frames of a kind that nothing of ours causes. Raises FloodError."""
+        if self._count(kind, now, frames) > BUDGETS[kind]:
             raise FloodError(kind)
 
     def window_update(self, now: float, data_frames: int) -> None:
@@ -130,9 +132,9 @@ class FrameBudget:
         if count > BUDGETS[kind] + PER_DATA_FRAME * (data_frames - self._data_before):
             raise FloodError(kind)
 
-    def _count(self, kind: Flood, now: float) -> int:
+    def _count(self, kind: Flood, now: float, frames: int = 1) -> int:
         self._roll(now)
-        count = self._counts[kind] = self._counts.get(kind, 0) + 1
+        count = self._counts[kind] = self._counts.get(kind, 0) + frames
         return count
 
     def _roll(self, now: float) -> None:

@@ -33,6 +33,10 @@ INFLATED_AT_ONCE = 8
 """Compressed messages taken in one batch: they can become large, and all of a batch are held at once."""
 
 
+CRUMB_OCTETS = 128
+"""A client cuts a message where a frame or a window is full, in thousands of octets."""
+
+
 class MessageBuffer:
     """What one stream received and nobody took yet.
 
@@ -40,7 +44,8 @@ class MessageBuffer:
     """
 
     __slots__ = ("_compressed", "_ended", "_eof", "_fault", "_interrupted", "_max_message", "_messages",
-                 "_need", "_partial", "_released", "_waiter", "begun", "encoding", "oversized")  # fmt: skip
+                 "_need", "_partial", "_released", "_waiter", "begun", "crumbs", "encoding",
+                 "oversized")  # fmt: skip
 
     def __init__(self, max_message_bytes: int, released: Callable[[int], None]) -> None:
         self._max_message = max_message_bytes
@@ -60,6 +65,8 @@ class MessageBuffer:
         self.begun = 0
         """Messages of which a part came before the rest: tells one unfinished message from the next."""
         self.oversized = 0
+        self.crumbs = 0
+        """Frames below CRUMB_OCTETS in the middle of a message, not charged yet."""
 
     def __repr__(self) -> str:
         return f"<MessageBuffer messages={len(self._messages)} partial={len(self._partial)} eof={self._eof}>"
@@ -103,6 +110,7 @@ class MessageBuffer:
         if self._partial:
             self._partial += data
             if len(self._partial) < self._need:
+                self.crumbs += len(data) < CRUMB_OCTETS
                 return
             data = bytes(self._partial)
             self._partial.clear()

@@ -99,6 +99,10 @@ class Fence:
         """A DATA frame without payload that ends nothing. Raises FloodError."""
         self._budget.charge(Flood.EMPTY_DATA, self._clock())
 
+    def crumbs(self, frames: int) -> None:
+        """DATA frames in the middle of a message that bring next to nothing of it. Raises FloodError."""
+        self._budget.charge(Flood.CRUMBS, self._clock(), frames)
+
     def _priority(self, stream_id: int, frame: bytes) -> bytes:
         """Deprecated, and nothing here has priorities; but its form is still asked for (RFC 9113 §6.3)."""
         self._budget.charge(Flood.PRIORITY, self._clock())

@@ -27,6 +27,9 @@ class NoFence(Fence):
     def empty_data(self) -> None:
         pass
 
+    def crumbs(self, frames: int) -> None:
+        pass
+
 
 class NoSweeper(Sweeper):
     """Never looks."""

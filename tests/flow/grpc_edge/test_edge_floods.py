@@ -47,6 +47,11 @@ def empty_data(client: RawClient, stream_id: int) -> None:
     client.send(DataFrame(stream_id, b""))
 
 
+def crumbs(client: RawClient, stream_id: int) -> None:
+    """A message of 7,936 octets, four at a time."""
+    client.send(DataFrame(stream_id, b"\0\0\0\x1f"))
+
+
 def priorities(client: RawClient, stream_id: int) -> None:
     client.send(PriorityFrame(stream_id, depends_on=0, stream_weight=1))
 
@@ -65,6 +70,7 @@ def unknown(client: RawClient, _: int) -> None:
         (pings, 1000, "pings"),
         (settings, 98, "settings"),  # the client's first one counts, and its ACK
         (empty_data, 1000, "empty_data"),
+        (crumbs, 1000, "crumbs"),
         (priorities, 1000, "priority"),
         (windows, 1000, "window_updates"),
         (unknown, 1000, "unknown_frames"),

