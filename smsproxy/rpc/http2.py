@@ -25,7 +25,6 @@ from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.stream import StreamInputs, StreamState
 
 from smsproxy.rpc.budgets import FloodError
-from smsproxy.rpc.buffer import MessageBuffer
 from smsproxy.rpc.events import GuardedEvents
 from smsproxy.rpc.farewell import Farewell
 from smsproxy.rpc.fence import CONTINUATION, DATA, END_STREAM, HEADER_BYTES, HEADERS, Fence
@@ -70,8 +69,6 @@ class GuardedProtocol(protocol.H2Protocol):
         self._preface_left = PREFACE_BYTES
         self._tail = b""
         self._run = PlainRun()
-        self._fed: MessageBuffer | None = None
-        """Where the last run's payload went."""
         self._reads = 0
         self._half_frame = 0
         self._slice_over = False
@@ -248,8 +245,7 @@ class GuardedProtocol(protocol.H2Protocol):
             or state.state_machine.state is not StreamState.OPEN
         ):
             return False
-        self._fed = stream.buffer
-        self._run.begin(stream_id, stream.buffer.add_frame, state._inbound_window_manager.window_consumed)
+        self._run.begin(stream_id, stream.buffer, state._inbound_window_manager.window_consumed)
         return True
 
     def _end_run(self) -> None:
@@ -258,9 +254,8 @@ class GuardedProtocol(protocol.H2Protocol):
             octets = self._run.end()
             self.connection.h2._inbound_flow_control_window_manager.window_consumed(octets)
             self.connection.received(octets)
-            fed = self._fed
-            if fed is not None and fed.crumbs:
-                crumbs, fed.crumbs = fed.crumbs, 0
+            crumbs = self._run.take_crumbs()
+            if crumbs:
                 self.fence.crumbs(crumbs)
 
     def _end_request(self, stream_id: int) -> None:
