@@ -1,0 +1,44 @@
+"""The two rates of a link, the one that is set and the one it is shrunk to, asked as one."""
+
+from __future__ import annotations
+
+from smsproxy.limits.gcra import Gcra
+from smsproxy.links.pace import Pace
+from smsproxy.links.rate import Rate
+
+NANO = 1_000_000_000
+
+
+def shrunk(pace: Pace, now_ns: int) -> None:
+    """The SMSC took ten segments in a second, and no more."""
+    for _ in range(10):
+        pace.accepted(now_ns)
+    pace.throttled(now_ns, 0)
+
+
+def test_a_link_that_was_never_throttled_has_the_rate_that_is_set() -> None:
+    rate = Rate(10, Gcra(10, 1), Pace(10))
+    assert (rate.per_s, rate.shrunk, rate.shrinks, repr(rate)) == (10, False, 0, "<Rate 10/10>")
+    assert rate.take(NANO) == 0
+    assert rate.take(NANO) == rate.wait(NANO) == NANO // 10
+
+
+def test_a_shrunk_link_waits_for_the_slower_of_the_two() -> None:
+    pace = Pace(1000)
+    rate = Rate(1000, Gcra(1000, 1000), pace)
+    shrunk(pace, NANO)
+    assert rate.shrunk
+    assert (rate.shrinks, rate.per_s) == (1, pace.per_s)
+    assert rate.per_s < 1000
+    assert rate.take(2 * NANO) == 0
+    assert rate.take(2 * NANO) == rate.wait(2 * NANO) == NANO * 1000 // pace.rate
+
+
+def test_what_the_shrunk_rate_keeps_back_takes_no_token_of_the_other() -> None:
+    pace = Pace(0)
+    rate = Rate(0, shaper := Gcra(1, 2), pace)
+    shrunk(pace, NANO)
+    assert rate.take(2 * NANO) == 0
+    for _ in range(5):
+        assert rate.take(2 * NANO) > 0
+    assert shaper.wait(2 * NANO) == 0
