@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from smsproxy.smpp.constants import INTERFACE_VERSION_34
 from smsproxy.smpp.framing import DEFAULT_MAX_PDU_BYTES
-from smsproxy.smpp.pdu import BindKind
+from smsproxy.smpp.pdu import Bind, BindKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +27,16 @@ class SessionOptions:
     bind_timeout_s: float = 10.0
     max_pdu_bytes: int = DEFAULT_MAX_PDU_BYTES
     allow_long_password: bool = False
+
+    def bind(self) -> Bind:
+        """The PDU that opens the session (§4.1)."""
+        return Bind(
+            self.kind,
+            self.system_id,
+            self.password,
+            self.system_type,
+            self.interface_version,
+            self.addr_ton,
+            self.addr_npi,
+            self.address_range,
+        )

@@ -35,7 +35,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import assert_never
 
 from smsproxy.smpp import constants as c
 from smsproxy.smpp import events as e
@@ -52,28 +51,20 @@ from smsproxy.smpp.errors import BadPduError, FramingLostError, NotBoundError
 from smsproxy.smpp.framing import HEADER_OCTETS, Framer
 from smsproxy.smpp.options import SessionOptions
 from smsproxy.smpp.pdu import (
-    AlertNotification,
-    Bind,
     BindKind,
     BindResp,
     DataSm,
-    DataSmResp,
     DeliverSm,
-    DeliverSmResp,
     EnquireLink,
     EnquireLinkResp,
     GenericNack,
-    Outbind,
     Pdu,
-    QuerySm,
-    QuerySmResp,
-    SubmitSm,
-    SubmitSmResp,
     Unbind,
     UnbindResp,
-    UnknownPdu,
 )
 from smsproxy.smpp.receipt import read_receipt_frame
+from smsproxy.smpp.refusals import answer_to_bad, answer_to_unserved, refusal
+from smsproxy.smpp.requests import Requests
 from smsproxy.smpp.submits import Submits
 from smsproxy.smpp.timers import Due, SessionTimers
 from smsproxy.smpp.tlv import int_tlv
@@ -94,7 +85,6 @@ _SUBMIT_SM = c.SUBMIT_SM
 _SUBMIT_SM_RESP = c.SUBMIT_SM_RESP
 _DELIVER_SM = c.DELIVER_SM
 _DELIVER_SM_RESP = c.DELIVER_SM_RESP
-_MAX_SEQUENCE_NUMBER = c.MAX_SEQUENCE_NUMBER
 _BOUND = State.BOUND
 _RECEIVING = (State.BOUND, State.UNBINDING)
 
@@ -103,12 +93,12 @@ class EsmeSession:
     """Our side of one TCP life. Every method that something happens in takes `now`."""
 
     __slots__ = (
-        "_asked",
         "_framer",
+        "_next_number",
         "_options",
         "_out",
         "_receives_only",
-        "_sequence",
+        "_requests",
         "_submits",
         "_timers",
         "_window",
@@ -122,11 +112,11 @@ class EsmeSession:
         self._framer = Framer(options.max_pdu_bytes)
         self._submits = Submits(options.window, options.response_timeout_s)
         self._window = self._submits.window
+        self._requests = Requests(self._submits)
+        self._next_number = self._requests.next_number  # asked for every segment
         self._timers = SessionTimers(
             options.enquire_link_s, options.response_timeout_s, options.bind_timeout_s
         )
-        self._sequence = 0
-        self._asked: dict[int, int] = {}  # our own bind, enquire_link, unbind: command_id to sequence_number
         self._out: list[bytes] = []
 
     def __repr__(self) -> str:
@@ -137,14 +127,9 @@ class EsmeSession:
 
     def start(self, now: float) -> None:
         """Queue the bind. Raises ValueError naming the option that does not fit its field."""
-        o = self._options
-        bind = Bind(
-            o.kind, o.system_id, o.password, o.system_type,
-            o.interface_version, o.addr_ton, o.addr_npi, o.address_range,
-        )  # fmt: skip
-        sequence_number = self._next_sequence()
-        self._out.append(encode(bind, sequence_number, allow_long_password=o.allow_long_password))
-        self._asked[bind.command_id] = sequence_number
+        bind, long = self._options.bind(), self._options.allow_long_password
+        number = self._requests.ask(bind.command_id)
+        self._out.append(encode(bind, number, allow_long_password=long))
         self.state = State.BINDING
         self._timers.binding(now)
 
@@ -174,7 +159,7 @@ class EsmeSession:
         if self.state is not _BOUND:
             self._window.unreserve()
             raise NotBoundError(f"the session is {self.state.value}")
-        sequence_number = self._next_sequence()
+        sequence_number = self._next_number()
         self._window.take(sequence_number, owner, now)
         self._out += (pack_header(HEADER_OCTETS + len(body), _SUBMIT_SM, 0, sequence_number), body)
         return sequence_number
@@ -270,7 +255,8 @@ class EsmeSession:
         try:
             header, pdu = decode(frame)
         except BadPduError as error:
-            return self._bad(error)
+            self._out.append(answer_to_bad(error))
+            return [e.Unexpected(error.reason)]
         match pdu:
             case DeliverSm() | DataSm():
                 return [self._delivered(header, pdu)]
@@ -284,31 +270,22 @@ class EsmeSession:
             case Unbind():
                 self._out.append(encode(UnbindResp(), header.sequence_number))
                 return [e.PeerUnbound(), *self._close("unbound by the SMSC")]
-            case UnknownPdu() if not header.command_id & c.RESPONSE_BIT:
-                self._nack(header.sequence_number, c.ESME_RINVCMDID)
-            case Bind() | SubmitSm() | QuerySm():
-                self._refuse(header.command_id, header.sequence_number, c.ESME_RINVBNDSTS)
-            case SubmitSmResp() | DeliverSmResp() | DataSmResp() | QuerySmResp() | UnknownPdu():
-                pass  # responses to nothing we ever ask
-            case Outbind() | AlertNotification():
-                pass  # neither has a response (§4.1.7, §4.12.1)
             case _:
-                assert_never(pdu)
+                self._out.append(answer_to_unserved(header, pdu))
         return [e.Unexpected(c.command_name(header.command_id))]
 
     def _delivered(self, header: Header, pdu: DeliverSm | DataSm) -> e.Event:
         if self.state in (State.OPEN, State.BINDING):
-            self._refuse(header.command_id, header.sequence_number, c.ESME_RINVBNDSTS)
+            self._out.append(refusal(header.command_id, header.sequence_number, c.ESME_RINVBNDSTS))
             return e.Unexpected(f"{c.command_name(header.command_id)} before the bind was answered")
         return e.Delivered(pdu, header.sequence_number)
 
     def _response(self, header: Header, pdu: Pdu, now: float) -> list[e.Event]:
         """The answer to our bind, enquire_link or unbind, if it is one."""
         request_id = header.command_id & ~c.RESPONSE_BIT
-        if self._asked.get(request_id) != header.sequence_number:
+        if not self._requests.settle(request_id, header.sequence_number):
             name = c.command_name(header.command_id)
             return [e.Unexpected(f"{name} with unknown sequence_number {header.sequence_number}")]
-        del self._asked[request_id]
         if isinstance(pdu, BindResp):
             return self._bind_answered(header.command_status, pdu, now)
         return self._close("unbound") if isinstance(pdu, UnbindResp) else []
@@ -327,47 +304,17 @@ class EsmeSession:
     def _nacked(self, header: Header, now: float) -> list[e.Event]:
         """generic_nack (§4.3): it settles the request of its number, whatever that was."""
         _, _, command_status, sequence_number = header
-        for request_id, asked in self._asked.items():
-            if asked == sequence_number:
-                del self._asked[request_id]
-                return self._refused(request_id, command_status)
-        return [self._submits.nacked(sequence_number, command_status, now)]
-
-    def _refused(self, request_id: int, command_status: int) -> list[e.Event]:
-        """Our bind, unbind or enquire_link was answered by a generic_nack."""
+        request_id = self._requests.nacked(sequence_number)
+        if request_id is None:
+            return [self._submits.nacked(sequence_number, command_status, now)]
         if request_id == self._options.kind:
             return self._bind_refused(command_status)
         if request_id == c.UNBIND:
             return self._close("unbound")
         return []  # an SMSC that knows no enquire_link lives all the same
 
-    def _bad(self, error: BadPduError) -> list[e.Event]:
-        if not error.command_id & c.RESPONSE_BIT:
-            self._refuse(error.command_id, error.sequence_number, error.command_status)
-        return [e.Unexpected(error.reason)]
-
-    def _refuse(self, command_id: int, sequence_number: int, command_status: int) -> None:
-        """Answer a request with an error: by its response where we have one, else by generic_nack."""
-        if command_id in (c.DELIVER_SM, c.DATA_SM):
-            response_id = command_id | c.RESPONSE_BIT
-            self._out.append(encode_delivery_answer(response_id, sequence_number, command_status))
-        else:
-            self._nack(sequence_number, command_status)
-
-    def _nack(self, sequence_number: int, command_status: int) -> None:
-        self._out.append(encode(GenericNack(), sequence_number, command_status))
-
     def _ask(self, pdu: Unbind | EnquireLink) -> None:
-        sequence_number = self._next_sequence()
-        self._asked[pdu.command_id] = sequence_number
-        self._out.append(encode(pdu, sequence_number))
-
-    def _next_sequence(self) -> int:
-        """The next number that no request of ours still uses (§5.1.4)."""
-        while True:
-            self._sequence = number = self._sequence % _MAX_SEQUENCE_NUMBER + 1
-            if not (self._submits.uses(number) or (self._asked and number in self._asked.values())):
-                return number
+        self._out.append(encode(pdu, self._requests.ask(pdu.command_id)))
 
     def _close(self, reason: str) -> list[e.Event]:
         """The one way to the end. What stays true: Closed is told once, and no owner is left behind."""
@@ -375,5 +322,5 @@ class EsmeSession:
             return []
         self.state = State.CLOSED
         self._timers.stopped()
-        self._asked.clear()
+        self._requests.drop()
         return [*self._submits.drain(), e.Closed(reason)]

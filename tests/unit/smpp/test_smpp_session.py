@@ -235,7 +235,7 @@ def test_submit_after_the_end_is_not_sent_and_gives_its_place_back(end: str) -> 
 def test_sequence_numbers_wrap_and_skip_what_is_in_use() -> None:
     session = a_bound_session(window=10)
     (old,) = submitted(session, "old")
-    session._sequence = c.MAX_SEQUENCE_NUMBER - 1
+    session._requests.last = c.MAX_SEQUENCE_NUMBER - 1
     assert submitted(session, "a", "b", "c") == [c.MAX_SEQUENCE_NUMBER, 1, 3]
     assert old == 2
 
@@ -246,7 +246,7 @@ def test_sequence_numbers_skip_a_timed_out_submit_and_our_own_requests() -> None
     session.tick(10)
     session.receive(an_answer(999), 10)
     session.tick(40)  # enquire_link takes 3
-    session._sequence = 1
+    session._requests.last = 1
     assert submitted(session, "next") == [4]
 
 
