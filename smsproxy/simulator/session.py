@@ -12,6 +12,7 @@ from smsproxy.simulator.answers import Answer
 from smsproxy.simulator.core import Core
 from smsproxy.simulator.intake import Intake
 from smsproxy.simulator.receipts import Delivery
+from smsproxy.simulator.requests import Requests
 from smsproxy.simulator.wire import Wire
 from smsproxy.smpp import constants as c
 from smsproxy.smpp import pdu as p
@@ -19,7 +20,6 @@ from smsproxy.smpp.codec import Header, decode, encode, pack_header
 from smsproxy.smpp.errors import BadPduError
 from smsproxy.smpp.framing import HEADER_OCTETS
 
-_MAX_ENQUIRIES = 100
 _MAX_UNBIND_S = 5.0
 """How long an ESME may take to answer our unbind."""
 _RECEIVES = (p.BindKind.RECEIVER, p.BindKind.TRANSCEIVER)
@@ -50,9 +50,7 @@ class SmscSession:
         self._wire = wire
         self._open_ones = open_ones
         self._unbinding = False
-        self._last_number = 0
-        self._deliveries: dict[int, Delivery] = {}
-        self._enquiries: dict[int, float] = {}
+        self._requests = Requests()
 
     def __repr__(self) -> str:
         kind = self.kind.name.lower() if self.kind is not None else "unbound"
@@ -92,15 +90,12 @@ class SmscSession:
     @property
     def has_room(self) -> bool:
         """Whether one more deliver_sm may be sent."""
-        free = len(self._deliveries) < self._core.script.receipt_window
+        free = self._requests.undelivered < self._core.script.receipt_window
         return free and not (self._unbinding or self._wire.paused or self._wire.ended)
 
     def deliver(self, delivery: Delivery) -> None:
         """Send a deliver_sm or data_sm and wait for its answer."""
-        sequence_number = self._next_number()
-        delivery.tries += 1
-        delivery.sent_at = self._core.now()
-        self._deliveries[sequence_number] = delivery
+        sequence_number = self._requests.deliver(delivery, self._core.now())
         self._core.counters.delivers_sent += 1
         self.write(Answer(delivery.pdu, sequence_number), delivery.smsc_id, delivery.state)
         if self._core.say is not None:
@@ -108,22 +103,13 @@ class SmscSession:
 
     def expire(self, now: float, timeout_s: float) -> None:
         """Take back the deliveries that were not answered in time, oldest first."""
-        expired = []
-        for sequence_number, delivery in self._deliveries.items():
-            if delivery.sent_at + timeout_s > now:
-                break
-            expired.append(sequence_number)
-        for sequence_number in expired:
-            delivery = self._deliveries.pop(sequence_number)
+        for delivery in self._requests.expire(now, timeout_s):
             if self.account is not None:
                 self.account.silent(delivery)
 
     def enquire(self) -> None:
         """Ask whether the ESME is there."""
-        sequence_number = self._next_number()
-        if len(self._enquiries) >= _MAX_ENQUIRIES:
-            del self._enquiries[next(iter(self._enquiries))]
-        self._enquiries[sequence_number] = self._core.now()
+        sequence_number = self._requests.enquire(self._core.now())
         self._core.counters.enquire_links_sent += 1
         self.write(Answer(p.EnquireLink(), sequence_number))
 
@@ -131,7 +117,7 @@ class SmscSession:
         """Ask for the end; it comes with the answer, or after 5 s without."""
         if self.bound and not self._unbinding:
             self._unbinding = True
-            self.write(Answer(p.Unbind(), self._next_number()))
+            self.write(Answer(p.Unbind(), self._requests.next_number()))
             self._core.timers.after(_MAX_UNBIND_S, self._wire.close)
 
     def cut(self) -> None:
@@ -145,11 +131,6 @@ class SmscSession:
     def close(self) -> None:
         """End TCP in order, without unbind."""
         self._wire.close()
-
-    def _next_number(self) -> int:
-        """The next sequence_number of ours: 1 to 0x7FFFFFFF, and round (§5.1.4)."""
-        self._last_number = self._last_number % c.MAX_SEQUENCE_NUMBER + 1
-        return self._last_number
 
     # -- in: what the wire calls ----------------------------------------------------------------------------
 
@@ -167,11 +148,11 @@ class SmscSession:
 
     def disconnected(self) -> None:
         """TCP ended: deliveries without an answer go back to the account."""
+        unanswered = self._requests.drain()
         if self.account is not None and self.kind is not None:
             self._core.counters.bound -= 1
             if self.kind in _RECEIVES:
-                self.account.remove(self, self._deliveries.values())
-        self._deliveries.clear()
+                self.account.remove(self, unanswered)
         self._say("closed")
         del self._open_ones[self.number]
         self._core.counters.sessions -= 1
@@ -248,7 +229,7 @@ class SmscSession:
             self._wire.close()
 
     def _take_delivery_answer(self, header: Header) -> None:
-        delivery = self._deliveries.pop(header.sequence_number, None)
+        delivery = self._requests.delivered(header.sequence_number)
         if delivery is None or self.account is None:
             self._core.counters.unexpected += 1
             return
@@ -257,7 +238,7 @@ class SmscSession:
         self.account.answered(delivery, header.command_status)
 
     def _take_enquiry_answer(self, header: Header) -> None:
-        asked_at = self._enquiries.pop(header.sequence_number, None)
+        asked_at = self._requests.enquired(header.sequence_number)
         counters = self._core.counters
         if asked_at is None:
             counters.unexpected += 1

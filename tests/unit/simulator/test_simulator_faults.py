@@ -168,7 +168,7 @@ async def test_the_simulator_asks_its_bound_sessions_with_enquire_link() -> None
 
 
 async def test_enquiries_that_are_never_answered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smsproxy.simulator.session._MAX_ENQUIRIES", 1)
+    monkeypatch.setattr("smsproxy.simulator.requests.MAX_ENQUIRIES", 1)
     async with talking(enquire_link_s=0.01) as (smsc, esme):
         first = await esme.expect("enquire_link")
         second = await esme.expect("enquire_link")
