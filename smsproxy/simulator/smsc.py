@@ -14,13 +14,13 @@ Made by `run` for the command line, and by tests.
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Callable
 from random import Random
 
 from smsproxy.domain.address import Address
 from smsproxy.simulator.account import Account, Accounts
+from smsproxy.simulator.connections import Connections
 from smsproxy.simulator.core import Core
 from smsproxy.simulator.counters import Counters
 from smsproxy.simulator.ids import SmscIds
@@ -32,12 +32,10 @@ from smsproxy.simulator.script import Script
 from smsproxy.simulator.session import SmscSession
 from smsproxy.simulator.timers import Timers
 from smsproxy.simulator.truth import TruthLog
-from smsproxy.simulator.wire import Wire
+from smsproxy.simulator.waiters import Waiters
 from smsproxy.smpp.codec import encode_body
 
-MAX_SESSIONS = 1000
 _TICK_S = 0.05
-_HANDSHAKE_S = 10.0
 _CLOSE_S = 2.0
 
 
@@ -58,28 +56,25 @@ class Smsc:
         truth = truth if truth is not None else TruthLog()
         counters = Counters()
         random = chance(script.seed)
+        self._waiters = Waiters(counters, loop)
         self._core = Core(
             script=script,
             now=loop.time,
             counters=counters,
-            timers=Timers(loop, counters, after_turn=self._wake_waiters),
+            timers=Timers(loop, counters, after_turn=self._waiters.look),
             truth=truth,
             random=random,
             ids=SmscIds(script.first_id, truth.clock()),
             planner=Planner(script, random, loop.time()),
-            changed=self._wake_waiters,
+            changed=self._waiters.look,
             say=say,
         )
         self._loop = loop
         self._accounts = Accounts(self._core)
         self._intake = Intake(self._core, self._accounts)
-        self._listener = Listener(self._accepted)
-        self._ssl: ssl.SSLContext | None = None
-        self._sessions: dict[int, SmscSession] = {}
-        self._tasks: set[asyncio.Task[object]] = set()
-        self._waiters: dict[asyncio.Future[None], Callable[[Counters], bool]] = {}
+        self._connections = Connections(self._core, self._accounts, self._intake, loop)
+        self._listener = Listener(self._connections.accepted)
         self._ticker: asyncio.TimerHandle | None = None
-        self._last_session = 0
         self._next_enquiry_at = 0.0
         self.port = 0
 
@@ -99,7 +94,7 @@ class Smsc:
     @property
     def sessions(self) -> list[SmscSession]:
         """Those that have not ended, oldest first."""
-        return [session for session in self._sessions.values() if not session.ended]
+        return list(self._connections)
 
     @property
     def scheduled(self) -> int:
@@ -137,7 +132,7 @@ class Smsc:
         self, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
     ) -> int:
         """Listen, and return the port. Raises OSError when it is taken."""
-        self._ssl = tls
+        self._connections.tls = tls
         self.port = self._listener.open(host, port, refuse=self.script.refuse_connections)
         self._next_enquiry_at = self._core.now() + self.script.enquire_link_s
         self._ticker = self._loop.call_later(_TICK_S, self._tick)
@@ -149,15 +144,13 @@ class Smsc:
         self._core.timers.clear()
         if self._ticker is not None:
             self._ticker.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_CLOSE_S)
+        await self._connections.settle(_CLOSE_S)
         for session in self.sessions:
             session.close()
         try:
             await self.wait_for(lambda seen: not seen.sessions, _CLOSE_S)
         except TimeoutError:  # a peer that does not read what it asked for
-            for session in list(self._sessions.values()):
-                session.cut()
+            self._connections.cut()
             await self.wait_for(lambda seen: not seen.sessions, _CLOSE_S)
         self.truth.close()
 
@@ -165,18 +158,7 @@ class Smsc:
 
     async def wait_for(self, condition: Callable[[Counters], bool], timeout_s: float = 5.0) -> Counters:
         """Wait until `condition` holds of the counters. Raises TimeoutError with what was counted."""
-        if condition(self.counters):
-            return self.counters
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._waiters[waiter] = condition
-        try:
-            async with asyncio.timeout(timeout_s):
-                await waiter
-        except TimeoutError:
-            raise TimeoutError(f"not within {timeout_s} s; counted: {self.counters}") from None
-        finally:
-            del self._waiters[waiter]
-        return self.counters
+        return await self._waiters.wait_for(condition, timeout_s)
 
     def cut_all(self) -> int:
         """RST on every connection; how many there were."""
@@ -237,38 +219,6 @@ class Smsc:
             return self._accounts.get(system_id)
         return next((account for account in self._accounts if account.can_receive), None)
 
-    # -- connections ----------------------------------------------------------------------------------------
-
-    def _accepted(self, accepted: socket.socket) -> None:
-        if len(self._sessions) >= MAX_SESSIONS:
-            self.counters.connections_refused += 1
-            accepted.close()
-            return
-        task = self._loop.create_task(self._connect(accepted), name="smsc-accept")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _connect(self, accepted: socket.socket) -> None:
-        handshake_s = _HANDSHAKE_S if self._ssl is not None else None
-        try:
-            await self._loop.connect_accepted_socket(
-                self._wire, accepted, ssl=self._ssl, ssl_handshake_timeout=handshake_s
-            )
-        except OSError as error:  # TLS that failed is one as well
-            self.counters.connections_refused += 1
-            accepted.close()
-            if self._core.say is not None:
-                self._core.say(f"no connection: {error}")
-
-    def _wire(self) -> Wire:
-        def reader(wire: Wire) -> SmscSession:
-            self._last_session += 1
-            return SmscSession(
-                self._last_session, self._core, self._accounts, self._intake, wire, self._sessions
-            )
-
-        return Wire(self._core, reader)
-
     # -- the clock ------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
@@ -283,9 +233,4 @@ class Smsc:
             if ask and session.bound:
                 session.enquire()
         self.truth.flush()
-        self._wake_waiters()
-
-    def _wake_waiters(self) -> None:
-        for waiter, condition in self._waiters.items():
-            if not waiter.done() and condition(self.counters):
-                waiter.set_result(None)
+        self._waiters.look()

@@ -299,7 +299,7 @@ async def test_a_taken_port_is_an_error_and_a_closed_simulator_gives_it_back() -
 
 
 async def test_more_sessions_than_allowed_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smsc_module, "MAX_SESSIONS", 1)
+    monkeypatch.setattr("smsproxy.simulator.connections.MAX_SESSIONS", 1)
     async with talking() as (smsc, _):
         second = await ForeignEsme.connect(smsc.port)
         assert await second.end() == "closed"
