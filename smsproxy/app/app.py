@@ -1,7 +1,8 @@
 """The composition root: builds every part from Settings, starts them in order, stops them in reverse.
 
-The only module that knows concrete classes. Order of the start: store, policy, Redis, links, gRPC, HTTP;
-READY when the listeners are open and the store has answered (links may still be binding, Redis may be away).
+The one place, with `assembly`, that knows concrete classes. Order of the start: store, policy, Redis, links,
+gRPC, HTTP; READY when the listeners are open and the store has answered (links may still be binding, Redis
+may be away).
 """
 
 from __future__ import annotations
@@ -10,33 +11,28 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from smsproxy import assembly
 from smsproxy.aio.wait import settled
+from smsproxy.app.blacklists import Blacklists
+from smsproxy.app.http_state import DaemonState
+from smsproxy.app.reload import needs_restart
 from smsproxy.auth.doorkeeper import Doorkeeper
 from smsproxy.auth.grants import Grants
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.http.server import HttpServer
 from smsproxy.links.pool import Directory
 from smsproxy.links.supervisor import LinkSupervisor
-from smsproxy.obs import metrics
 from smsproxy.obs.log import get_log
-from smsproxy.obs.metrics import Metric
-from smsproxy.pipeline.attempts import Attempts
 from smsproxy.pipeline.gateway import Core
 from smsproxy.pipeline.janitor import run_janitor
 from smsproxy.pipeline.pipeline import Pipeline
-from smsproxy.policy import blacklist
-from smsproxy.policy.added import POLL_S
 from smsproxy.rpc.server import RpcServer
 from smsproxy.settings import ConfigError, Settings, apps_in_force
-from smsproxy.settings.fields import Section
-from smsproxy.stores.base import Health
 from smsproxy.stores.sqlite_kv import SqliteKeyValue
 from smsproxy.text.segmentation import TextOptions
 
-_BLACKLIST_POLL_S = 2.0
 _FLUSH_S = 1.0
 """For results that come up while links unbind, once the drain is over."""
 _LATE_S = 1.0
@@ -63,8 +59,8 @@ class App:
         self.policy = assembly.contact_policy(
             settings.policy, assembly.policy_state(settings.policy, self._kv, self.policy_redis)
         )
-        self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
-        self._added = assembly.added_numbers(self._kv, self.policy_redis)
+        added = assembly.added_numbers(self._kv, self.policy_redis)
+        self._blacklists = Blacklists(self.policy, added, settings.policy.blacklist.files, self._log)
         self.authenticator = Doorkeeper(apps_in_force(settings), self._log)
         self.grants = Grants(settings.apps, self._log)
         self.redis = assembly.redis(settings)
@@ -86,7 +82,7 @@ class App:
             default_text=TextOptions(max_segments=settings.text.max_segments),
         )
         self.rpc = RpcServer(self.core, assembly.rpc_options(settings.server))
-        self.http = HttpServer(settings.http.listen, _State(self), self.grants)
+        self.http = HttpServer(settings.http.listen, DaemonState(self), self.grants)
 
     async def start(self) -> None:
         """Raises StartError with one clear line; then nothing is left running."""
@@ -106,11 +102,10 @@ class App:
         await self.store.open()
         if isinstance(self._kv, SqliteKeyValue):
             await self._kv.open()
-        await asyncio.to_thread(self._watch.changed)  # what is loaded now is not news to the watcher
-        await self._load_blacklist()
+        await self._blacklists.open_files()
         if self.redis is not None and not await self.redis.open() and self.limits.source is not None:
             self.limits.source.fall_back("not there at the start")
-        await self._open_added()
+        await self._blacklists.open_added(self.policy_redis)
         self.links.apply(self.settings.links, self.settings.pools)
         grpc_tls, http_tls = assembly.listener_tls(self.settings)
         with _listening("server.listen", self.settings.server.listen):
@@ -119,8 +114,8 @@ class App:
             await self.http.start(http_tls)
         self._tasks = [
             asyncio.create_task(run_janitor(self.store, self._log), name="janitor"),
-            asyncio.create_task(self._watch_blacklist(), name="blacklist"),
-            asyncio.create_task(self._watch_added(), name="blacklist-added"),
+            asyncio.create_task(self._blacklists.run_files(), name="blacklist"),
+            asyncio.create_task(self._blacklists.run_added(), name="blacklist-added"),
         ]
         self.core.started = True
         listen = self.settings.server.listen
@@ -136,13 +131,8 @@ class App:
         since it was checked; then nothing has changed.
         """
         grpc_tls, http_tls = assembly.listener_tls(settings)
-        for section in ("server", "http", "store"):
-            if _until_restart(settings, section) != _until_restart(self.settings, section):
-                self._log.warning("reload_needs_restart", section=section)
-        if settings.limits.redis != self.settings.limits.redis:
-            self._log.warning("reload_needs_restart", section="limits.redis_url")
-        if settings.policy.engine_keys != self.settings.policy.engine_keys:
-            self._log.warning("reload_needs_restart", section="policy.engine")
+        for name in needs_restart(self.settings, settings):
+            self._log.warning("reload_needs_restart", section=name)
         self.authenticator.reload(apps_in_force(settings))
         self.grants.reload(settings.apps)
         if grpc_tls is not None:
@@ -151,7 +141,7 @@ class App:
             self.http.renew_tls(http_tls)
         self.limits.reload(settings)
         self.policy.reload(assembly.strategies(settings.policy), settings.policy.timezone)
-        self._watch = blacklist.BlacklistWatch(settings.policy.blacklist.files)
+        self._blacklists.reload(settings.policy.blacklist.files)
         self.pipeline.reload(assembly.pipeline_options(settings))
         self.core.reload(TextOptions(max_segments=settings.text.max_segments))
         touched = self.links.apply(settings.links, settings.pools, settings.text.max_segments)
@@ -198,54 +188,6 @@ class App:
     def _idle(self) -> bool:
         return self.pipeline.idle and self.links.idle
 
-    async def _load_blacklist(self) -> None:
-        loaded = await asyncio.to_thread(blacklist.load, self.settings.policy.blacklist.files)
-        self.policy.replace_blacklist(loaded)
-        for problem in loaded.problems:
-            self._log.warning("blacklist_problem", problem=problem)
-        self._log.info("blacklist_loaded", entries=len(loaded))
-
-    async def _watch_blacklist(self) -> None:
-        """Read the files again when they change, in a thread: traffic does not pause for it."""
-        while True:
-            await asyncio.sleep(_BLACKLIST_POLL_S)
-            if await asyncio.to_thread(self._watch.changed):
-                await self._load_blacklist()
-
-    async def _open_added(self) -> None:
-        """The first look. Redis may be away: then no rule with a blacklist decides before it is there."""
-        if self.policy_redis is None:
-            await self._load_added()
-        elif await self.policy_redis.open():
-            with contextlib.suppress(StoreUnavailableError):
-                await self._load_added()
-                return
-            self.policy.replace_added(None)
-        else:
-            self.policy.replace_added(None)
-
-    async def _load_added(self) -> None:
-        """Raises StoreUnavailableError."""
-        numbers = await self._added.changed()
-        if numbers is not None:
-            self.policy.replace_added(numbers)
-            self._log.info("blacklist_added_loaded", entries=len(numbers))
-
-    async def _watch_added(self) -> None:
-        """Look for what `smsproxy blacklist` added or removed; while that fails the old numbers count."""
-        looks = Attempts(self._log, "blacklist_added")
-        while True:
-            await asyncio.sleep(POLL_S)
-            await looks.done(self._load_added())
-
-
-def _until_restart(settings: Settings, name: str) -> Section:
-    """What of a section only a restart changes: of TLS, whether there is any."""
-    section: Section = getattr(settings, name)
-    files = {key: "" for key in ("tls_key_file", "tls_client_ca_file") if hasattr(section, key)}
-    certificate = {"tls_cert_file": "given"} if getattr(section, "tls_cert_file", "") else {}
-    return section.model_copy(update=files | certificate)
-
 
 @contextlib.contextmanager
 def _listening(key: str, address: str) -> Iterator[None]:
@@ -255,45 +197,3 @@ def _listening(key: str, address: str) -> Iterator[None]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise StartError(f"{key}: cannot listen on {address}: {reason.lower()}") from error
-
-
-class _State:
-    """http.base.HttpState: the daemon as balancers and monitoring see it."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    @property
-    def ready(self) -> bool:
-        return self._app.core.ready
-
-    @property
-    def reason(self) -> str:
-        if self._app.stopping:
-            return "draining"
-        away = self._app.core.store_away
-        return f"store away: {away}" if self._app.core.started and away else "starting"
-
-    def links(self) -> Mapping[int, bool]:
-        return {link_id: link.bound for link_id, link in self._app.links.directory.links.items()}
-
-    def services(self) -> Mapping[str, bool]:
-        shared = {"redis": self._app.redis, "policy_redis": self._app.policy_redis}
-        return {name: remote.available for name, remote in shared.items() if remote is not None}
-
-    def collect(self) -> Iterator[Metric]:
-        app = self._app
-        yield from metrics.message_metrics(app.pipeline)
-        yield from metrics.link_metrics(app.links.directory.links.values())
-        yield from metrics.store_metrics(app.store.counters)
-        if isinstance(app.store, Health):
-            yield from metrics.outage_metrics(app.store)
-        yield from metrics.policy_metrics(app.policy)
-        yield from metrics.limit_metrics(app.limits.admission)
-        if app.limits.source is not None:
-            yield from metrics.source_metrics(app.limits.source)
-        if app.redis is not None:
-            yield from metrics.remote_metrics(app.redis)
-        yield from metrics.auth_metrics(app.authenticator)
-        yield from metrics.grant_metrics(app.grants)
-        yield from metrics.rpc_metrics(app.rpc.counters.as_dict())
