@@ -183,22 +183,13 @@ def holds(bins: Bins | None, intent: Intent, now: float) -> bool:
 
 def message_record(bins: Bins) -> MessageRecord:
     intent = intent_of(bins)
-    record = MessageRecord(
-        intent.message_id,
-        intent.app_id,
-        intent.link_id,
-        intent.transaction_id,
-        intent.task_id,
-        intent.created_at,
+    record = intent.record(
         [
             SegmentRecord(
                 SegmentState(state), smsc_id_of(bins, number), *said_of(bins, number, intent.created_at)
             )
             for number, state in sorted(bins["st"].items())
-        ],
-        receipts_expected=intent.receipts is not ReceiptMode.NONE,
-        last_receipt_settles_all=intent.receipts is ReceiptMode.LAST,
-        generation=bins["gen"],
+        ]
     )
     record.spread_last_receipt()
     return record

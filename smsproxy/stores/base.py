@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from smsproxy.domain.receipt import Receipt
-from smsproxy.domain.record import MessageRecord, SegmentState
+from smsproxy.domain.record import MessageRecord, SegmentRecord, SegmentState
 
 
 class ReceiptMode(IntEnum):
@@ -43,6 +43,21 @@ class Intent:
     """Generation of the refused record that this intent takes over (compare-and-set), 0 for none."""
     generation: int = 0
     """The store's own handle of the record, set by `create` where it answers True; never given twice."""
+
+    def record(self, segments: list[SegmentRecord]) -> MessageRecord:
+        """What is known of the message, when this is known of its segments."""
+        return MessageRecord(
+            self.message_id,
+            self.app_id,
+            self.link_id,
+            self.transaction_id,
+            self.task_id,
+            self.created_at,
+            segments,
+            receipts_expected=self.receipts is not ReceiptMode.NONE,
+            last_receipt_settles_all=self.receipts is ReceiptMode.LAST,
+            generation=self.generation,
+        )
 
 
 class SegmentResult(NamedTuple):

@@ -19,7 +19,7 @@ from smsproxy.domain.record import (
     SegmentRecord,
     SegmentState,
 )
-from smsproxy.stores.base import Intent, ReceiptMode, SegmentResult, new_counters
+from smsproxy.stores.base import Intent, SegmentResult, new_counters
 from smsproxy.stores.parking import Parked, Parking
 
 SWEEP_STEP = 500
@@ -72,7 +72,8 @@ class MemoryStore:
             self._drop(present)
         self._generation += 1
         intent.generation = self._generation
-        self._stored[intent.message_id] = _Stored(_new_record(intent), [None] * intent.segments)
+        record = intent.record(_new_segments(intent))
+        self._stored[intent.message_id] = _Stored(record, [None] * intent.segments)
         self.counters["intents_stored"] += 1
         return True
 
@@ -176,19 +177,6 @@ class MemoryStore:
             self._release(stored, index)
 
 
-def _new_record(intent: Intent) -> MessageRecord:
-    return MessageRecord(
-        intent.message_id,
-        intent.app_id,
-        intent.link_id,
-        intent.transaction_id,
-        intent.task_id,
-        intent.created_at,
-        [
-            SegmentRecord(SegmentState.SUBMITTING, updated_at=intent.created_at)
-            for _ in range(intent.segments)
-        ],
-        receipts_expected=intent.receipts is not ReceiptMode.NONE,
-        last_receipt_settles_all=intent.receipts is ReceiptMode.LAST,
-        generation=intent.generation,
-    )
+def _new_segments(intent: Intent) -> list[SegmentRecord]:
+    at = intent.created_at
+    return [SegmentRecord(SegmentState.SUBMITTING, updated_at=at) for _ in range(intent.segments)]
