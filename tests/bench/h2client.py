@@ -61,6 +61,8 @@ class H2Connection(asyncio.Protocol):
         self.window = _DEFAULT_WINDOW
         self.windows: dict[int, int] = {}
         self.max_streams = _MAX_WINDOW
+        self.settled = asyncio.Event()
+        """The driver was told that it may begin, or that it never will: `ready` or `lost`."""
         self._driver = driver
         self._headers = headers
         self._tick_s = tick_s
@@ -86,6 +88,7 @@ class H2Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._driver.lost(self._goaway or (str(exc) if exc else "the server closed the connection"))
+        self.settled.set()
 
     def write(self, octets: bytes) -> None:
         """Hand octets to the socket; the caller has taken them off the windows."""
@@ -177,6 +180,7 @@ class H2Connection(asyncio.Protocol):
         if not self._ready:
             self._ready = True
             self._driver.ready()
+            self.settled.set()
 
     def _header_block(self, flags: int, stream_id: int, block: bytes) -> None:
         if not flags & END_HEADERS:

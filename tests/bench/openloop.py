@@ -79,17 +79,8 @@ class OpenStreamDriver(StreamDriver):
         self, lanes: dict[Lane, Pace], open_: OpenLoop, tally: Tally, finished: Callable[[], None]
     ) -> None:
         super().__init__(list(lanes), _NO_WINDOW, tally, finished)
-        self.is_ready = asyncio.Event()
         self._held = False
         self._timetables = {lane: _Timetable(pace, open_) for lane, pace in lanes.items()}
-
-    def ready(self) -> None:
-        super().ready()
-        self.is_ready.set()
-
-    def lost(self, reason: str) -> None:
-        super().lost(reason)
-        self.is_ready.set()  # for what waits; the run has ended
 
     def begin(self, start_at: float) -> None:
         for timetable in self._timetables.values():
@@ -137,16 +128,7 @@ class OpenUnaryDriver(UnaryDriver):
         finished: Callable[[], None],
     ) -> None:
         super().__init__(request, first, total, _NO_WINDOW, tally, finished)
-        self.is_ready = asyncio.Event()
         self._timetable = _Timetable(pace, open_)
-
-    def ready(self) -> None:
-        super().ready()
-        self.is_ready.set()
-
-    def lost(self, reason: str) -> None:
-        super().lost(reason)
-        self.is_ready.set()  # for what waits; the run has ended
 
     def begin(self, start_at: float) -> None:
         self._timetable.pace.begin(start_at)
@@ -172,7 +154,8 @@ AnyOpenDriver = OpenStreamDriver | OpenUnaryDriver
 async def drive(drivers: Sequence[AnyOpenDriver], tally: Tally, done: asyncio.Event) -> None:
     """Begin when all are ready, then wake them each millisecond until `done`. The run's bound cancels it."""
     for driver in drivers:
-        await driver.is_ready.wait()
+        assert driver.connection is not None
+        await driver.connection.settled.wait()
     start_at = time.monotonic() + _LEAD_S
     for driver in drivers:
         driver.begin(start_at)
