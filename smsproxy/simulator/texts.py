@@ -10,15 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from smsproxy.smpp.constants import (
-    ESM_CLASS_UDHI,
-    TLV_MESSAGE_PAYLOAD,
-    TLV_SAR_MSG_REF_NUM,
-    TLV_SAR_SEGMENT_SEQNUM,
-    TLV_SAR_TOTAL_SEGMENTS,
-)
+from smsproxy.smpp.constants import ESM_CLASS_UDHI, TLV_MESSAGE_PAYLOAD
 from smsproxy.smpp.pdu import DataSm, DeliverSm, SubmitSm
-from smsproxy.smpp.tlv import int_tlv
+from smsproxy.smpp.tlv import read_sar
 from smsproxy.text.errors import TextError
 from smsproxy.text.gsm7 import BASIC, EXTENSION, GSM7, SeptetAlphabet
 from smsproxy.text.national_shift import LANGUAGES, LOCKING_SHIFT_IEI, SINGLE_SHIFT_IEI
@@ -59,16 +53,8 @@ def content_of(pdu: Message) -> Content:
     data = user_data(pdu)
     if pdu.esm_class & ESM_CLASS_UDHI and data and data[0] < len(data):
         return _with_header(data)
-    return Content(data, _sar(pdu.tlvs) if pdu.tlvs else None)
-
-
-def _sar(tlvs: dict[int, bytes]) -> Concat | None:
-    concat_ref = int_tlv(tlvs, TLV_SAR_MSG_REF_NUM, 2)
-    total = int_tlv(tlvs, TLV_SAR_TOTAL_SEGMENTS)
-    segment_no = int_tlv(tlvs, TLV_SAR_SEGMENT_SEQNUM)
-    if concat_ref is None or total is None or segment_no is None:
-        return None
-    return Concat(concat_ref, total, segment_no)
+    sar = read_sar(pdu.tlvs) if pdu.tlvs else None
+    return Content(data, Concat(*sar) if sar else None)
 
 
 def _with_header(data: bytes) -> Content:

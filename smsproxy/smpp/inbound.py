@@ -8,15 +8,9 @@ taken for text: nothing that a handset sent is refused. Called by the links.
 from __future__ import annotations
 
 from smsproxy.domain.inbound import InboundSegment
-from smsproxy.smpp.constants import (
-    ESM_CLASS_UDHI,
-    TLV_MESSAGE_PAYLOAD,
-    TLV_SAR_MSG_REF_NUM,
-    TLV_SAR_SEGMENT_SEQNUM,
-    TLV_SAR_TOTAL_SEGMENTS,
-)
+from smsproxy.smpp.constants import ESM_CLASS_UDHI, TLV_MESSAGE_PAYLOAD
 from smsproxy.smpp.pdu import DataSm, DeliverSm
-from smsproxy.smpp.tlv import int_tlv
+from smsproxy.smpp.tlv import read_sar
 from smsproxy.text.handset import Alphabets
 
 _CONCAT_8 = 0x00
@@ -51,12 +45,8 @@ def read_inbound(pdu: DeliverSm | DataSm, account: str, alphabets: Alphabets) ->
 
 
 def _sar(tlvs: dict[int, bytes]) -> _Join | None:
-    reference = int_tlv(tlvs, TLV_SAR_MSG_REF_NUM, 2)
-    total = int_tlv(tlvs, TLV_SAR_TOTAL_SEGMENTS)
-    number = int_tlv(tlvs, TLV_SAR_SEGMENT_SEQNUM)
-    if reference is None or total is None or number is None:
-        return None
-    return _checked(reference, total, number, wide=True)
+    sar = read_sar(tlvs)
+    return None if sar is None else _checked(*sar, wide=True)
 
 
 def _from_header(head: bytes) -> _Join | None:

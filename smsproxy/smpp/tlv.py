@@ -59,6 +59,16 @@ def sar_tlvs(concat_ref: int, total_segments: int, segment_no: int) -> bytes:
         ) from error
 
 
+def read_sar(tlvs: Mapping[int, bytes]) -> tuple[int, int, int] | None:
+    """(concat_ref, total_segments, segment_no) of the same three TLVs; None unless all are there."""
+    concat_ref = int_tlv(tlvs, TLV_SAR_MSG_REF_NUM, 2)
+    total = int_tlv(tlvs, TLV_SAR_TOTAL_SEGMENTS)
+    segment_no = int_tlv(tlvs, TLV_SAR_SEGMENT_SEQNUM)
+    if concat_ref is None or total is None or segment_no is None:
+        return None
+    return concat_ref, total, segment_no
+
+
 def int_tlv(tlvs: Mapping[int, bytes], tag: int, octets: int = 1) -> int | None:
     """The number in a TLV, or None when it is absent or not `octets` long."""
     value = tlvs.get(tag)
