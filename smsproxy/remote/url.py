@@ -12,11 +12,11 @@ is not one of the system's. Pure. Called by settings (to refuse a bad URL at loa
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from smsproxy.domain.endpoint import is_host
 
 Kind = Literal["server", "unix", "sentinel", "cluster"]
 
@@ -38,7 +38,6 @@ _OPTIONS: dict[Kind, frozenset[str]] = {
 _PORT = 6379
 _SENTINEL_PORT = 26379
 _MAX_DB = 1_000_000
-_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +134,11 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
     else:
         host, colon, port = text.partition(":")
         port = port if colon else ""
-    if not _is_host(host):
+    if not is_host(host):
         raise ValueError("names no host, or a wrong one")
     if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536):
         raise ValueError("has a wrong port")
     return host, int(port) if port else default_port
-
-
-def _is_host(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return len(text) <= 253 and _HOST_NAME.fullmatch(text) is not None
-    return True
 
 
 def _path(kind: Kind, path: str) -> tuple[str, int]:
