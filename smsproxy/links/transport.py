@@ -96,7 +96,7 @@ class SmppConnection(asyncio.Protocol):
 
     def answer(self, request: Delivered, command_status: int) -> None:
         """Answer a deliver_sm or data_sm; of no effect when its connection is gone."""
-        self._session.answer_deliver(request, command_status, self._loop.time())
+        self._session.answer_deliver(request, command_status)
         self._flush_soon()
 
     def answer_receipts(self, sequence_numbers: Sequence[int], command_status: int) -> None:
@@ -183,7 +183,7 @@ class SmppConnection(asyncio.Protocol):
     def _lose(self, reason: str) -> None:
         """The connection is gone, or as good as gone."""
         self.close_reason = self.close_reason or reason
-        events = self._session.lost(self._loop.time())
+        events = self._session.lost()
         if events:
             self._on_events(self, events)
         self._abort()

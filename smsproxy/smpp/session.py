@@ -1,8 +1,9 @@
 """One ESME session, from the connected socket to its end, without the socket.
 
-The driver owns TCP and the clock. It calls `start`, feeds what it reads to `receive` and calls `tick` at
-`next_tick()`; after each it writes `data_to_send()` and acts on the events. When it was held up, it reads
-before it ticks: an answer that waits in the socket is no silence. Times are seconds of one monotonic clock.
+The driver owns TCP and the clock. It calls `start`, feeds what it reads to `receive` and calls `tick` every
+fraction of a second; after each it writes `data_to_send()` and acts on the events. When it was held up, it
+reads before it ticks: an answer that waits in the socket is no silence. Times are seconds of one monotonic
+clock.
 
 States
     OPEN ──start──> BINDING ──bind_resp ok──> BOUND ──unbind──> UNBINDING ──unbind_resp──> CLOSED
@@ -90,7 +91,7 @@ _RECEIVING = (State.BOUND, State.UNBINDING)
 
 
 class EsmeSession:
-    """Our side of one TCP life. Every method that something happens in takes `now`."""
+    """Our side of one TCP life. Every method that depends on the time takes `now`."""
 
     __slots__ = (
         "_framer",
@@ -164,7 +165,7 @@ class EsmeSession:
         self._out += (pack_header(HEADER_OCTETS + len(body), _SUBMIT_SM, 0, sequence_number), body)
         return sequence_number
 
-    def answer_deliver(self, request: e.Delivered, command_status: int, now: float) -> None:
+    def answer_deliver(self, request: e.Delivered, command_status: int) -> None:
         """Queue the answer to a Delivered. Of no effect once closed: the SMSC will deliver it again."""
         if self.state is not State.CLOSED:
             response_id = request.pdu.command_id | c.RESPONSE_BIT
@@ -195,15 +196,9 @@ class EsmeSession:
 
     # --- what happens ----------------------------------------------------------------------------------
 
-    def lost(self, now: float) -> list[e.Event]:
+    def lost(self) -> list[e.Event]:
         """TCP is gone."""
         return self._close("connection lost")
-
-    def next_tick(self, now: float) -> float | None:
-        """When `tick` has something to do, at the earliest `now`; None when there is nothing to wait for."""
-        times = (self._timers.next_due, self._submits.next_expiry)
-        due = [time for time in times if time is not None]
-        return max(now, min(due)) if due else None
 
     def tick(self, now: float) -> list[e.Event]:
         """Let time pass: time out submits, send an enquire_link, or give up."""

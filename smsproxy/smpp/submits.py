@@ -43,11 +43,6 @@ class Submits:
         return sequence_number in self.window.slots or sequence_number in self._timed_out
 
     @property
-    def next_expiry(self) -> float | None:
-        oldest = self.window.oldest_sent_at
-        return None if oldest is None else oldest + self._timeout_s
-
-    @property
     def silent(self) -> bool:
         """Three submits in a row timed out on a link that answered none meanwhile."""
         return self._silences >= SILENCES_TO_CLOSE

@@ -4,7 +4,7 @@
 - bound: an enquire_link after `enquire_link_s` without an octet from the peer; any octet counts as life; dead
   when none comes within `response_timeout_s` after the enquire_link;
 - unbinding: over when there is no answer within `response_timeout_s`.
-Called by the session, which asks `due` at the time `next_due` named.
+Called by the session, which asks `due` at every tick.
 """
 
 from __future__ import annotations
@@ -36,10 +36,6 @@ class SessionTimers:
 
     def __repr__(self) -> str:
         return f"<SessionTimers {self._then.value} at {self._deadline}>"
-
-    @property
-    def next_due(self) -> float | None:
-        return self._deadline
 
     def binding(self, now: float) -> None:
         self._deadline, self._then = now + self._bind_timeout_s, Due.BIND_TIMEOUT

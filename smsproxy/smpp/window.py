@@ -33,12 +33,6 @@ class Window:
     def in_flight(self) -> int:
         return len(self.slots)
 
-    @property
-    def oldest_sent_at(self) -> float | None:
-        for _, sent_at in self.slots.values():
-            return sent_at
-        return None
-
     def reserve(self) -> bool:
         """Hold one place. False when none is free."""
         if self.free <= 0:

@@ -92,11 +92,11 @@ def _session_survives(data: bytes, lost: bool) -> None:
     assert session.closed or not lost, "it goes on although nobody knows where the next PDU begins"
     for event in events:
         if isinstance(event, e.Delivered):
-            session.answer_deliver(event, c.ESME_ROK, 1)
+            session.answer_deliver(event, c.ESME_ROK)
         elif isinstance(event, e.ReceiptDelivered):
             session.answer_receipts([event.sequence_number], c.ESME_ROK)
     said = session.data_to_send()
-    events += session.lost(2)
+    events += session.lost()
     ended = [event.owner for event in events if isinstance(event, _ENDS)]
     assert sorted(map(str, ended)) == list(_OWNERS), "each submit ends exactly once"
     assert [type(event) for event in events].count(e.Closed) == 1

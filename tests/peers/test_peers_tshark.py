@@ -85,8 +85,8 @@ def test_what_a_session_says_by_itself_is_well_formed(tmp_path: Path) -> None:
     requests = encode(EnquireLink(), 8) + encode(UnknownPdu(0x99, b"?"), 9)
     delivered = session.receive(a_receipt(7) + requests, 31)[0]
     assert isinstance(delivered, Delivered)
-    session.answer_deliver(delivered, c.ESME_ROK, 31)
-    session.answer_deliver(delivered, c.ESME_RX_T_APPN, 31)
+    session.answer_deliver(delivered, c.ESME_ROK)
+    session.answer_deliver(delivered, c.ESME_RX_T_APPN)
     session.unbind(31)
     session.receive(encode(Unbind(), 11), 31)
     found = [

@@ -81,8 +81,7 @@ def assert_closed(session: EsmeSession, events: list[Event]) -> None:
     session.data_to_send()
     assert session.receive(an_answer(1), 99) == []
     assert session.tick(1e9) == []
-    assert session.next_tick(0) is None
-    assert session.lost(0) == []
+    assert session.lost() == []
     assert not session.reserve()
     assert session.free_slots == 0
     assert_nothing_sent(session)

@@ -117,7 +117,6 @@ def test_bind_answered_by_generic_nack_is_refused() -> None:
 
 def test_bind_without_an_answer_ends_in_time() -> None:
     session = a_binding_session()
-    assert session.next_tick(0) == 5
     assert session.tick(4) == []
     events = session.tick(5)
     assert events == [Closed("bind not answered")]
@@ -221,7 +220,7 @@ def test_submit_after_the_end_is_not_sent_and_gives_its_place_back(end: str) -> 
     assert session.reserve()
     assert session.reserve()
     if end == "lost":
-        session.lost(0)
+        session.lost()
     else:
         session.unbind(0)
     session.data_to_send()
@@ -266,7 +265,7 @@ def test_delivery_is_handed_over_and_answered_under_its_own_number(
     assert event == Delivered(pdu, number)
     assert_nothing_sent(session)
     assert isinstance(event, Delivered)
-    session.answer_deliver(event, status, 2)
+    session.answer_deliver(event, status)
     assert_pdu_sent(session, response, number, status)
 
 
@@ -283,7 +282,7 @@ def test_a_receipt_of_the_common_shape_is_read_and_answered_with_others() -> Non
         (type(pdu), header.sequence_number, header.command_status) for header, pdu in pdus_sent(session)
     ]
     assert answers == [(DeliverSmResp, number, c.ESME_RX_T_APPN) for number in (3, 0xFFFFFFFF)]
-    session.lost(2)
+    session.lost()
     session.answer_receipts([4], c.ESME_ROK)
     assert_nothing_sent(session)
 
@@ -301,8 +300,8 @@ def test_delivery_is_not_answered_after_the_end() -> None:
     session = a_bound_session()
     (event,) = session.receive(a_receipt(), 0)
     assert isinstance(event, Delivered)
-    session.lost(0)
-    session.answer_deliver(event, 0, 0)
+    session.lost()
+    session.answer_deliver(event, 0)
     assert_nothing_sent(session)
 
 
@@ -319,12 +318,13 @@ def test_enquire_link_is_answered_in_every_state(session: EsmeSession, number: i
 
 def test_quiet_link_is_asked_answered_and_asked_again() -> None:
     session = a_bound_session()
-    assert session.next_tick(0) == 30
+    session.tick(29)
+    assert_nothing_sent(session)
     assert session.tick(30) == []
     assert_pdu_sent(session, EnquireLink, 2)
-    assert session.next_tick(30) == 40
     assert session.receive(encode(EnquireLinkResp(), 2), 31) == []
-    assert session.next_tick(31) == 61
+    session.tick(60)
+    assert_nothing_sent(session)
     session.tick(61)
     assert_pdu_sent(session, EnquireLink, 3)
 
@@ -357,14 +357,6 @@ def test_enquire_link_answered_by_generic_nack_is_life_all_the_same() -> None:
     session.tick(30)
     assert session.receive(encode(GenericNack(), 2, c.ESME_RINVCMDID), 31) == []
     assert session.state is State.BOUND
-
-
-def test_next_tick_is_never_in_the_past() -> None:
-    session = a_bound_session()
-    submitted(session, "a", now=1)
-    assert session.next_tick(1) == 11
-    assert session.next_tick(50) == 50
-    assert EsmeSession(some_options()).next_tick(0) is None
 
 
 # --- the end ---------------------------------------------------------------------------------------------
@@ -435,13 +427,13 @@ def test_lost_connection_hands_back_everything_in_flight() -> None:
     session = a_bound_session()
     first, *_ = submitted(session, "a", "b", "c")
     session.receive(an_answer(first), 1)
-    events = session.lost(2)
+    events = session.lost()
     assert events == [SubmitLost("b"), SubmitLost("c"), Closed("connection lost")]
     assert_closed(session, events)
 
 
 def test_lost_connection_while_binding_is_told() -> None:
-    assert a_binding_session().lost(0) == [Closed("connection lost")]
+    assert a_binding_session().lost() == [Closed("connection lost")]
 
 
 # --- the promise about octets ----------------------------------------------------------------------------
@@ -477,7 +469,7 @@ def test_any_octets_leave_the_session_alive_or_closed_and_every_owner_told_once(
             events += session.receive((16 + len(item)).to_bytes(4, "big") + b"\0\0\0\5" + bytes(8) + item, 1)
         else:
             events += session.receive(encode(item[0], item[1]), 1)
-    events += session.lost(2)
+    events += session.lost()
     told = [owner for event in events if (owner := getattr(event, "owner", None)) is not None]
     assert sorted(told) == sorted(owners)
     assert sum(isinstance(event, Closed) for event in events) == 1

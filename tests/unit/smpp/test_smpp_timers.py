@@ -18,7 +18,6 @@ def bound_timers() -> SessionTimers:
 def test_nothing_is_due_before_the_start_or_after_the_stop() -> None:
     timers = some_timers()
     assert timers.due(1000) is Due.NOTHING
-    assert timers.next_due is None
     timers.bound(0)
     timers.stopped()
     assert timers.due(1000) is Due.NOTHING
@@ -27,7 +26,6 @@ def test_nothing_is_due_before_the_start_or_after_the_stop() -> None:
 def test_bind_without_an_answer_is_over_in_time() -> None:
     timers = some_timers()
     timers.binding(0)
-    assert timers.next_due == 5
     assert timers.due(4) is Due.NOTHING
     assert timers.due(5) is Due.BIND_TIMEOUT
     assert timers.due(6) is Due.NOTHING
@@ -48,10 +46,9 @@ def test_quiet_link_is_asked_and_then_dead() -> None:
     assert timers.due(29) is Due.NOTHING
     assert timers.due(30) is Due.ENQUIRE_LINK
     assert timers.due(30) is Due.NOTHING
-    assert timers.next_due == 40
     assert timers.due(39) is Due.NOTHING
     assert timers.due(40) is Due.DEAD
-    assert timers.next_due is None
+    assert timers.due(10_000) is Due.NOTHING
 
 
 def test_traffic_puts_off_the_question() -> None:
@@ -66,7 +63,8 @@ def test_any_traffic_answers_the_question() -> None:
     assert timers.due(30) is Due.ENQUIRE_LINK
     timers.traffic(39)
     assert timers.due(40) is Due.NOTHING
-    assert timers.next_due == 69
+    assert timers.due(68) is Due.NOTHING
+    assert timers.due(69) is Due.ENQUIRE_LINK
 
 
 def test_a_clock_that_stood_still_asks_once() -> None:
