@@ -54,7 +54,6 @@ class Connection:
         self.target = target
         self.options = options
         self.jitter = jitter
-        self.repeated_calls = 0
         self._where = parse_target(target)
         self._token_source = token_source
         self._app_id = app_id
@@ -93,7 +92,6 @@ class Connection:
                 refused = isinstance(error, OSError) and attempt == 1
                 if refused or attempt == self.options.attempts or self._closed:
                     raise
-                self.repeated_calls += 1
                 await asyncio.sleep(backoff.next(self.jitter()))
         raise ValueError("ClientOptions.attempts must be at least 1")
 

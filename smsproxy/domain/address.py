@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-TON_UNKNOWN = 0
 TON_INTERNATIONAL = 1
 TON_ALPHANUMERIC = 5
 NPI_UNKNOWN = 0

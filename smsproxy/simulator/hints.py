@@ -40,8 +40,3 @@ HINTS: tuple[Hint, ...] = (
     Hint("0008", Rule(do="receipt", state="", destination_suffix="0008"), "taken, but no receipt ever comes"),
     Hint("0009", Rule(do="silent", destination_suffix="0009"), "never answered"),
 )
-
-
-def describe_hints() -> list[str]:
-    """One line per special ending, for help texts."""
-    return [f"…{hint.suffix}  {hint.words}" for hint in HINTS]

@@ -1,6 +1,6 @@
 """Numbers of SMPP v3.4 and their names: command ids, command statuses, TLV tags, esm_class bits.
 
-Status codes, command names and descriptions come from smpplib, the only place of the package that imports
+Status codes and command names come from smpplib, the only place of the package that imports
 it; the rest is ours. Called by every module of `smpp`, and by links and the simulator for the ESME_ names.
 """
 
@@ -51,13 +51,11 @@ ESME_RBINDFAIL: Final[int] = consts.SMPP_ESME_RBINDFAIL
 ESME_RINVPASWD: Final[int] = consts.SMPP_ESME_RINVPASWD
 ESME_RINVSYSID: Final[int] = consts.SMPP_ESME_RINVSYSID
 ESME_RMSGQFUL: Final[int] = consts.SMPP_ESME_RMSGQFUL
-ESME_RSUBMITFAIL: Final[int] = consts.SMPP_ESME_RSUBMITFAIL
 ESME_RTHROTTLED: Final[int] = consts.SMPP_ESME_RTHROTTLED
 ESME_RX_T_APPN: Final[int] = consts.SMPP_ESME_RX_T_APPN
 ESME_RX_P_APPN: Final[int] = consts.SMPP_ESME_RX_P_APPN
 
 # §5.3.2 optional parameters we read or write.
-TLV_ADDITIONAL_STATUS_INFO_TEXT: Final = 0x001D
 TLV_RECEIPTED_MESSAGE_ID: Final = 0x001E
 TLV_SAR_MSG_REF_NUM: Final = 0x020C
 TLV_SAR_TOTAL_SEGMENTS: Final = 0x020E
@@ -87,11 +85,6 @@ _COMMAND_NAMES: Final[dict[int, str]] = {code: name for name, code in command_co
 def status_text(command_status: int) -> str:
     """``ESME_RINVDSTADR 0x0000000B``; a status the protocol does not know is ``ESME_VENDOR 0x00000400``."""
     return f"{_STATUS_NAMES.get(command_status, 'ESME_VENDOR')} 0x{command_status:08X}"
-
-
-def status_description(command_status: int) -> str:
-    """The words of §5.1.3 for a status, for humans; empty for one the protocol does not know."""
-    return str(consts.DESCRIPTIONS.get(command_status, ""))
 
 
 def command_name(command_id: int) -> str:

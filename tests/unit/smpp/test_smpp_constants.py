@@ -22,11 +22,6 @@ def test_status_text_names_and_numbers(status: int, text: str) -> None:
     assert c.status_text(status) == text
 
 
-def test_status_description_is_empty_for_a_status_of_nobody() -> None:
-    assert c.status_description(c.ESME_RINVPASWD) == "Invalid Password"
-    assert c.status_description(0x400) == ""
-
-
 def test_command_names_are_the_specification_s() -> None:
     assert c.command_name(c.SUBMIT_SM_RESP) == "submit_sm_resp"
     assert c.command_name(c.BIND_TRANSCEIVER) == "bind_transceiver"
