@@ -1,4 +1,5 @@
-"""From Settings to parts: which class, with which numbers. Only app.py calls it.
+"""From Settings to parts: which class, with which numbers. Called by app.py, and by the
+commands that look at what a daemon keeps.
 
 What needs the redis package is imported only where the settings ask for Redis: it costs a tenth of the start.
 """

@@ -1,1 +1,1 @@
-"""The few asyncio helpers that stores, limits, policy and links share."""
+"""The few asyncio helpers that several floors share: batches, late work, waits, listeners, TLS files."""

@@ -1,4 +1,4 @@
-"""[text]: bounds on the segmentation of messages. Who reads it: pipeline."""
+"""[text]: bounds on the segmentation of messages. Who reads it: app.py, for pipeline and links."""
 
 from __future__ import annotations
 
