@@ -10,8 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from smsproxy.domain.address import Address
-from smsproxy.smpp.codec import encode_address, encode_octet, encode_text
 from smsproxy.smpp.constants import MAX_SHORT_MESSAGE_OCTETS, TLV_MESSAGE_PAYLOAD
+from smsproxy.smpp.fields import encode_address, encode_octet, encode_text
 from smsproxy.smpp.tlv import encode_tlvs
 
 
