@@ -1,4 +1,4 @@
-"""One message on its way: the single object that walks the stages (docs/ARCHITECTURE.md, "the hot path").
+"""One message on its way: the single object that walks the stages (docs/ARCHITECTURE.md, "the one idea").
 
 No task, no future, no lock per message: stages are plain functions of a job, and batches of jobs cross the
 I/O. Every stage and the link read and write it; what it answers in the end is decided in `ends`.
