@@ -1,7 +1,7 @@
 """The embedded store: records in one SQLite file (spec §6). The default; one process owns the file.
 
 This is the loop's side: row numbers, the low-water mark and the counters. What happens to the tables is in
-`sqlite_tables.py`, the thread and its group commit in `sqlite_thread.py`.
+`sqlite_tables.py` and `sqlite_receipts.py`, the thread and its group commit in `sqlite_thread.py`.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class SqliteStore:
             self._open.drop(row)
 
     async def receive(self, receipts: Sequence[Receipt]) -> None:
-        self._count(await self.thread.run(lambda file: self._tables.receive(file, receipts)))
+        self._count(await self.thread.run(lambda file: self._tables.receipts.receive(file, receipts)))
 
     async def find(self, message_ids: Sequence[bytes]) -> list[MessageRecord | None]:
         self.thread.gate.check(reading=True)

@@ -1,9 +1,9 @@
 """The SQLite store's work in its own thread: each method is one unit of work on the connection it gets.
 
-An intent is one row in `messages`, a result one row in `segments`, a receipt an update of that row: nothing
-is read back on the way. Batches go in one statement; only when its count tells of something out of the
-ordinary (a message there already, an SMSC id given again, a receipt without its message) rows are looked at
-one by one. Methods return what they changed as counts by counter name: the caller adds them once durable.
+An intent is one row in `messages`, a result one row in `segments`, a receipt (`sqlite_receipts`) an update of
+that row: nothing is read back on the way. Batches go in one statement; only when its count tells of something
+out of the ordinary (a message there already, an SMSC id given again) rows are looked at one by one.
+Methods return what they changed as counts by counter name: the caller adds them once durable.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 
-from smsproxy.domain.receipt import Receipt
 from smsproxy.domain.record import AWAITS_RESULT, SegmentState
 from smsproxy.stores import sqlite_schema as schema
 from smsproxy.stores.base import SegmentResult
-from smsproxy.stores.parking import PARKING_S, Parked, Parking
+from smsproxy.stores.sqlite_accounts import Accounts
 from smsproxy.stores.sqlite_ids import DerivedIds, is_derived
-from smsproxy.stores.sqlite_rows import Row, change, select
+from smsproxy.stores.sqlite_receipts import Counts, SqliteReceipts
+from smsproxy.stores.sqlite_rows import Row, change
 
 SWEEP_STEP = 500
 """Messages dropped in one sweep: a step of a few milliseconds, so that traffic never waits for retention."""
 
 _INSERT_MESSAGES = "INSERT OR IGNORE INTO messages VALUES {rows}"
-# States by number (domain/record.py never renumbers): 7 is UNKNOWN; 1 and 7 are AWAITS_RECEIPT.
+# States by number (domain/record.py never renumbers): 7 is UNKNOWN.
 # The join drops results of messages that are no longer there (withdrawn, taken over, swept).
 _SETTLE = """
     INSERT OR IGNORE INTO segments
@@ -36,30 +36,19 @@ _SETTLE = """
     WHERE segments.state = 7
 """
 _RELEASE_KEY = "UPDATE segments SET receipt_key = NULL WHERE account = ? AND receipt_key = ? AND row <> ?"
-_APPLY_RECEIPTS = """
-    UPDATE segments SET state = column3, reason = nullif(column4, ''), updated_at = column5
-    FROM (VALUES {rows}) WHERE account = column1 AND receipt_key = column2 AND state IN (1, 7)
-"""
-_KNOWN_KEYS = """
-    SELECT column1, column2 FROM (VALUES {rows})
-    CROSS JOIN segments ON account = column1 AND receipt_key = column2
-"""
 UNFINISHED = """
     SELECT row, segments, created_at FROM messages AS m WHERE row >= ? AND segments >
         (SELECT count(*) FROM segments AS s WHERE s.row BETWEEN m.row AND m.row + m.segments - 1)
 """
 """Messages without all their results, from a low-water mark on."""
 
-_Key = tuple[int, str]
-Counts = Counter[str]
-
 
 class SqliteTables:
     """The tables, and what of them is kept in memory: accounts and parked receipts (`recover` reads both)."""
 
     def __init__(self) -> None:
-        self._accounts: dict[str, int] = {}
-        self._parking: Parking[_Key] = Parking()
+        self._accounts = Accounts()
+        self.receipts = SqliteReceipts(self._accounts)
         self.ids = DerivedIds()
         self.first_row = 0
         """The first row number of this life."""
@@ -77,12 +66,8 @@ class SqliteTables:
 
     def recover(self, connection: sqlite3.Connection) -> None:
         """Read again what is kept in memory: at open, and after work that was undone."""
-        self._accounts = dict(connection.execute("SELECT name, id FROM accounts"))
-        parked = connection.execute("SELECT account, receipt_key, state, reason, at FROM parked ORDER BY at")
-        self._parking = Parking(
-            ((account, key), Parked(SegmentState(state), reason, at))
-            for account, key, state, reason, at in parked
-        )
+        self._accounts.recover(connection)
+        self.receipts.recover(connection)
         self.ids.recover()
 
     def committed(self) -> None:
@@ -131,11 +116,12 @@ class SqliteTables:
     # -- results --------------------------------------------------------------------------------------------
 
     def settle(self, connection: sqlite3.Connection, results: Sequence[SegmentResult]) -> Counts:
+        account = self._accounts.number
         rows = [
             (
                 intent.generation,
                 intent.generation + segment_no - 1,
-                self._account(connection, intent.account),
+                account(connection, intent.account),
                 receipt_key or None,
                 smsc_id or None,
                 state,
@@ -148,86 +134,23 @@ class SqliteTables:
         counts: Counts = Counter()
         if _settle_at_once(connection, rows):
             counts["results_stored"] = len(rows)
-            self._unpark(connection, rows)
+            self.receipts.unpark(connection, rows)
         else:
             connection.execute("ROLLBACK TO results")
             for row in rows:
                 counts += _settle_one(connection, row)
-                self._unpark(connection, [row])
+                self.receipts.unpark(connection, [row])
         connection.execute("RELEASE results")
         return counts
-
-    # -- receipts -------------------------------------------------------------------------------------------
-
-    def receive(self, connection: sqlite3.Connection, receipts: Sequence[Receipt]) -> Counts:
-        if len({receipt[:2] for receipt in receipts}) < len(receipts):  # two of one segment: order counts
-            counts: Counts = Counter()
-            for receipt in receipts:
-                counts += self._apply(connection, [receipt])
-            return counts
-        return self._apply(connection, receipts)
-
-    def _apply(self, connection: sqlite3.Connection, receipts: Sequence[Receipt]) -> Counts:
-        """Receipts of different segments."""
-        rows = [
-            (self._account(connection, account), key, state, reason, at)
-            for account, key, state, reason, at in receipts
-        ]
-        counts = Counter(receipts_stored=len(rows))
-        applied = change(connection, _APPLY_RECEIPTS, rows)
-        if applied == len(rows):
-            return counts
-        known = set(select(connection, _KNOWN_KEYS, [row[:2] for row in rows]))
-        counts["receipts_repeated"] = len(known) - applied
-        for account, key, state, reason, at in rows:
-            if (account, key) not in known:
-                counts += self._park(connection, (account, key), Parked(state, reason, at))
-        return counts
-
-    def _park(self, connection: sqlite3.Connection, key: _Key, receipt: Parked) -> Counts:
-        counts: Counts = Counter()
-        leaves = self._parking.full_for(key)
-        if leaves is not None:
-            self._take(connection, leaves)
-            counts["receipts_parking_overflow"] = 1
-        if not self._parking.park(key, receipt):
-            return Counter(receipts_repeated=1)
-        connection.execute("INSERT OR REPLACE INTO parked VALUES (?,?,?,?,?)", (*key, *receipt))
-        counts["receipts_parked"] = 1
-        return counts
-
-    def _take(self, connection: sqlite3.Connection, key: _Key) -> None:
-        self._parking.take(key)
-        connection.execute("DELETE FROM parked WHERE account = ? AND receipt_key = ?", key)
-
-    def _unpark(self, connection: sqlite3.Connection, settled: list[Row]) -> None:
-        """The segments of these rows may have just become known: what waits for them is theirs."""
-        if not self._parking:
-            return
-        for key in [(row[2], row[3]) for row in settled]:
-            receipt = self._parking.get(key)
-            if receipt is not None and change(connection, _APPLY_RECEIPTS, [(*key, *receipt)]):
-                self._take(connection, key)
 
     # -- housekeeping ---------------------------------------------------------------------------------------
 
     def sweep(self, connection: sqlite3.Connection, now: float, retention_s: float) -> tuple[list[int], int]:
         """(rows of the messages dropped, number of parked receipts that lapsed)."""
-        lapsed = self._parking.lapse(now)
-        if lapsed:
-            connection.execute("DELETE FROM parked WHERE at < ?", (now - PARKING_S,))
+        lapsed = self.receipts.lapse(connection, now)
         dropped = _drop_old(connection, now - retention_s)
         self.ids.drop_dead(connection)
         return dropped, lapsed
-
-    def _account(self, connection: sqlite3.Connection, name: str) -> int:
-        number = self._accounts.get(name)
-        if number is None:
-            ((number,),) = connection.execute(
-                "INSERT INTO accounts (name) VALUES (?) RETURNING id", (name,)
-            ).fetchall()
-            self._accounts[name] = number
-        return number
 
 
 def _delete(connection: sqlite3.Connection, row: int, segments: int) -> int:
