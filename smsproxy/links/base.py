@@ -43,12 +43,16 @@ class Submission(Protocol):
         """Waiters are served round-robin over these (spec §4)."""
         ...
 
-    source: Address
-    destination: Address
+    @property
+    def source(self) -> Address: ...
+
+    @property
+    def destination(self) -> Address: ...
+
     text: SegmentedText
     reference: int
     """Concatenation reference of all its segments."""
-    slots: list[Slot]
+    slots: tuple[Slot, ...]
     """One for every segment that may be written; the link appends."""
     written: int
     """Segments handed to a session so far, or ended as NotSent; the link counts."""

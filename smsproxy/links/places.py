@@ -12,7 +12,7 @@ from itertools import count
 
 from smsproxy.domain.outcome import NotSent
 from smsproxy.links.answers import refused
-from smsproxy.links.base import LinkEvents, Slot, Submission
+from smsproxy.links.base import LinkEvents, Submission
 from smsproxy.links.counters import LinkCounters
 from smsproxy.links.rate import Rate
 from smsproxy.links.retries import Owner, Retries
@@ -107,7 +107,7 @@ class Places:
         Segments that waited for another try end as they were answered.
         """
         unwritten = submission.slots[submission.written :]
-        del submission.slots[submission.written :]
+        submission.slots = submission.slots[: submission.written]
         for slot in unwritten:
             slot.unreserve()
         self.granted -= len(unwritten)
@@ -132,8 +132,8 @@ class Places:
 
         False: there is no other place now, but there will be.
         """
-        slots, index = submission.slots, submission.written
-        if not slots[index].bound and not self._replace(slots, index):
+        index = submission.written
+        if not submission.slots[index].bound and not self._replace(submission, index):
             if self._sessions.can_submit:
                 return False
             self._lose_next(submission)
@@ -141,20 +141,24 @@ class Places:
         submission.written = number = index + 1
         self.granted -= 1
         self._counters.submits += 1
-        slots[index].submit(self._submitter.body(submission, number), (next(self._ages), submission, number))
+        body = self._submitter.body(submission, number)
+        submission.slots[index].submit(body, (next(self._ages), submission, number))
         return True
 
-    def _replace(self, slots: list[Slot], index: int) -> bool:
+    def _replace(self, submission: Submission, index: int) -> bool:
         """Find another place for one that is gone: a free one, else that of a later segment."""
+        slots = list(submission.slots)
         session = self._sessions.next_free()
         if session is not None:
             slots[index].unreserve()
             self._sessions.reserve(session)
             slots[index] = session
+            submission.slots = tuple(slots)
             return True
         for later in range(index + 1, len(slots)):
             if slots[later].bound:
                 slots[index], slots[later] = slots[later], slots[index]
+                submission.slots = tuple(slots)
                 return True
         return False
 

@@ -77,7 +77,7 @@ class Turns:
             return False
         sessions.reserve(session)
         self._places.granted += 1
-        submission.slots.append(session)
+        submission.slots = (session,)
         self._handler.granted(self._link_id, submission)
         return True
 
@@ -129,7 +129,7 @@ class Turns:
         self._places.granted += 1
         waiting = self.waiting
         submission = waiting.head()
-        submission.slots.append(session)
+        submission.slots += (session,)
         if len(submission.slots) == len(submission.text.bodies):
             waiting.pop()
         self._handler.granted(self._link_id, submission)

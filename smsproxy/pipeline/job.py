@@ -17,6 +17,7 @@ from smsproxy.domain.ids import id_text
 from smsproxy.domain.message import Message
 from smsproxy.domain.outcome import Answer, SegmentOutcome
 from smsproxy.links.base import Slot
+from smsproxy.pipeline import fields
 from smsproxy.pipeline.ports import Lane
 from smsproxy.policy.base import PolicyRequest
 from smsproxy.stores.base import Intent
@@ -62,8 +63,6 @@ class Job:
         "answer",
         "caller",
         "deadline",
-        "destination",
-        "fair_key",
         "followers",
         "intent",
         "lane",
@@ -79,7 +78,6 @@ class Job:
         "reply",
         "reservation",
         "slots",
-        "source",
         "stage",
         "stopped",
         "tag",
@@ -98,9 +96,9 @@ class Job:
     text_options: TextOptions
     """What `text` was made by."""
     link: SubmitLink
-    source: Address
-    destination: Address
     intent: Intent
+    outcomes: list[SegmentOutcome | None]
+    """One for each segment, once the intent is stored."""
 
     def __init__(
         self,
@@ -120,7 +118,6 @@ class Job:
         self.deadline = deadline
         self.on_cancel = on_cancel
         self.stage = CHECKING
-        self.fair_key: tuple[int, str] = (message.app_id, lane)
         self.message_id = b""
         self.repeatable = False
         """The caller gave a transaction_id: a repeat of this message finds it (spec §2.3)."""
@@ -144,15 +141,29 @@ class Job:
 
     def reset_submission(self) -> None:
         """As if no link had seen it yet (first try, or the next pool member after a proven NotSent)."""
-        self.slots: list[Slot] = []
+        self.slots: tuple[Slot, ...] = ()
         self.written = 0
         self.stopped = False
         self.reference = 0
-        self.outcomes: list[SegmentOutcome | None] = []
         self.unanswered = 0
         self.unstored = 0
         self.recorded = True
         """False once a result could not be stored at once: then the caller is told `unknown`."""
+
+    # Made when asked for, not kept: fifty thousand messages may wait for their turn.
+
+    @property
+    def fair_key(self) -> tuple[int, str]:
+        """Whose turn it takes when it waits for a place (links.base.Submission)."""
+        return self.message.app_id, self.lane
+
+    @property
+    def source(self) -> Address:
+        return fields.source(self.message)
+
+    @property
+    def destination(self) -> Address:
+        return fields.destination(self.message)
 
     @property
     def shown_id(self) -> str:

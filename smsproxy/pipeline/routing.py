@@ -12,7 +12,6 @@ from math import ceil
 
 from smsproxy.domain.outcome import Answer, Status
 from smsproxy.links.base import Offer
-from smsproxy.pipeline import fields
 from smsproxy.pipeline.admission import BUSY_RETRY_MS
 from smsproxy.pipeline.base import Routes, SubmitLink
 from smsproxy.pipeline.ends import expired, refusal
@@ -69,8 +68,6 @@ class RouteStage:
     def _offer(self, job: Job, link: SubmitLink) -> None:
         job.link = link
         job.stage = WAITING
-        job.source = fields.source(job.message)
-        job.destination = fields.destination(job.message)
         offer = link.offer(job)
         if offer is _GRANTED:
             return

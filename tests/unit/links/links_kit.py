@@ -149,7 +149,7 @@ class Message:
         self.destination = PHONE
         self.text = a_text(parts)
         self.reference = 0
-        self.slots: list[Any] = []
+        self.slots: tuple[Any, ...] = ()
         self.written = 0
         self.stopped = False
         self.recorded = False

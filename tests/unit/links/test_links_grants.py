@@ -171,7 +171,7 @@ def test_a_full_waiting_room_refuses_and_counts() -> None:
         assert bench.offered is not Offer.FULL
     refused = bench.offer(key=OTP)
     assert bench.offered is Offer.FULL
-    assert refused.slots == []
+    assert refused.slots == ()
     assert bench.link.counters.waiting_full == 1
     assert bench.link.waiting == 2
 
@@ -312,7 +312,7 @@ def test_a_message_stopped_while_it_is_granted_leaves_nothing_behind() -> None:
     late = Message("late", 3, OTP)
     bench.link.offer(late)
     bench.answer(expired)
-    assert late.slots == []
+    assert late.slots == ()
     assert not late.outcomes
     bench.assert_at_rest()
     assert bench.link.offer(Message("later", 1, OTP)) is Offer.GRANTED  # it had its turn, and gave it back

@@ -320,7 +320,7 @@ class FakeLink:
         submission.stopped = True
         for slot in submission.slots[submission.written :]:
             slot.unreserve()
-        del submission.slots[submission.written :]
+        submission.slots = submission.slots[: submission.written]
         if submission in self.queue:
             self.queue.remove(cast(Job, submission))
         self.pump()
@@ -334,7 +334,7 @@ class FakeLink:
         while self.bound and self.queue and len(self.used) < self.window and not self.pause_left_s:
             job, slot = self.queue[0], FakeSlot(self, self.session)
             self.used.append(slot)
-            job.slots.append(cast(Slot, slot))
+            job.slots += (cast(Slot, slot),)
             if len(job.slots) == job.text.parts:
                 self.queue.popleft()
             self._tell().granted(self.link_id, job)
