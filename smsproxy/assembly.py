@@ -1,7 +1,8 @@
 """From Settings to parts: which class, with which numbers. Called by app.py, and by the
 commands that look at what a daemon keeps.
 
-What needs the redis package is imported only where the settings ask for Redis: it costs a tenth of the start.
+What needs the packages redis or aerospike is imported only where the settings ask for it: each costs a tenth
+of the start.
 """
 
 from __future__ import annotations
@@ -39,8 +40,6 @@ from smsproxy.settings import (
     Settings,
     all_need_certificates,
 )
-from smsproxy.stores.aerospike import AerospikeStore
-from smsproxy.stores.aerospike_check import Place
 from smsproxy.stores.base import Store
 from smsproxy.stores.memory import MemoryStore
 from smsproxy.stores.readout import Readout
@@ -64,6 +63,9 @@ def record_store(settings: Settings) -> Store:
 
 
 def _aerospike_store(settings: Settings) -> Store:
+    from smsproxy.stores.aerospike import AerospikeStore
+    from smsproxy.stores.aerospike_check import Place
+
     store = settings.store
     password = store.password.octets().decode(errors="replace")
     return AerospikeStore(
