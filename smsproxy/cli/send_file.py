@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TextColumn
 
+from smsproxy.cli.bar import terminal_bar
 from smsproxy.cli.campaign import Campaign, Tally
 from smsproxy.cli.campaign_file import CampaignFile, Row, RowFault
 from smsproxy.cli.daemon import run_async
@@ -26,6 +23,7 @@ SHOWN_FAULTS = 20
 """Faults of a file are mostly of one kind; the rest is a number."""
 SHOWN_REASONS = 20
 REFRESH_S = 0.2
+_COLUMNS = (TextColumn("{task.fields[rate]:.0f}/s"), TextColumn("refused {task.fields[refused]}"))
 
 
 def send_file(client: SmsClient, app_id: int, file: CampaignFile, *, as_json: bool) -> int:
@@ -36,7 +34,8 @@ def send_file(client: SmsClient, app_id: int, file: CampaignFile, *, as_json: bo
     with one_line_errors((SentFileError,)), SentFile(Path(f"{file.path}.sent"), app_id) as sent:
         began_at = time.monotonic()
         try:
-            with _Progress(rows, as_json=as_json) as progress:
+            with terminal_bar(*_COLUMNS, quiet=as_json) as bar:
+                progress = _Progress(bar, rows, as_json=as_json)
                 run_async(_send(client, file, sent, tally, progress.on_answer))
                 progress.show(tally)
         finally:
@@ -78,28 +77,11 @@ def _check(file: CampaignFile) -> int:
 class _Progress:
     """A bar on a terminal's stderr, or a JSON line per answer, or nothing."""
 
-    def __init__(self, rows: int, *, as_json: bool) -> None:
+    def __init__(self, bar: Progress, rows: int, *, as_json: bool) -> None:
         self._as_json = as_json
         self._shown_at = 0.0
-        self._bar = Progress(
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.0f}/s"),
-            TextColumn("refused {task.fields[refused]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=as_json or not sys.stderr.isatty(),
-        )
-        self._task = self._bar.add_task("", total=rows, rate=0.0, refused=0)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        self._bar = bar
+        self._task = bar.add_task("", total=rows, rate=0.0, refused=0)
 
     def on_answer(self, row: Row, answer: SmsAnswer, tally: Tally) -> None:
         """One row has ended."""

@@ -15,11 +15,12 @@ from typing import IO
 
 import click
 
+from smsproxy.cli.bar import terminal_bar
 from smsproxy.cli.failures import one_line_errors
 from smsproxy.cli.options import config_option, json_option, settings_of
 from smsproxy.cli.output import emit
 from smsproxy.cli.store_check import check
-from smsproxy.cli.store_reading import Reading, opened, unix_time_of
+from smsproxy.cli.store_reading import messages, opened, unix_time_of
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.domain.ids import id_text
 from smsproxy.domain.record import STATE_WORDS
@@ -67,8 +68,8 @@ def export(
     count = 0
     with one_line_errors((StoreUnavailableError,)), opened(settings) as readout, _sink(output) as sink:
         quiet = as_json or (output is None and sys.stdout.isatty())
-        with Reading(readout, wanted, settings.store.receipt_timeout_s, quiet=quiet) as reading:
-            for message in reading:
+        with terminal_bar(quiet=quiet) as bar:
+            for message in messages(readout, wanted, settings.store.receipt_timeout_s, bar):
                 line = as_dict(message)
                 if not statuses or line["status"] in statuses:
                     sink.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
+from smsproxy.cli.bar import terminal_bar
 from smsproxy.cli.failures import SAID_NO, one_line_errors
 from smsproxy.cli.options import config_option, json_option, settings_of
 from smsproxy.cli.output import emit, show_status, warn
-from smsproxy.cli.store_reading import Reading, opened
+from smsproxy.cli.store_reading import messages, opened
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.domain.record import STATE_WORDS
 from smsproxy.stores.readout import EVERYTHING
@@ -36,8 +37,8 @@ def check(ctx: click.Context, config: Path | None, full: bool, as_json: bool) ->
     with one_line_errors((StoreUnavailableError,)), opened(settings) as readout:
         found = readout.inspect(full=full)
         if not found.findings:  # else what is in it may not even be readable
-            with Reading(readout, EVERYTHING, settings.store.receipt_timeout_s, quiet=as_json) as reading:
-                for record, _, _ in reading:
+            with terminal_bar(quiet=as_json) as bar:
+                for record, _, _ in messages(readout, EVERYTHING, settings.store.receipt_timeout_s, bar):
                     counts[STATE_WORDS[record.status]] += 1
                     oldest = min(oldest or record.sent_at, record.sent_at)
                     newest = max(newest, record.sent_at)

@@ -1,21 +1,15 @@
-"""What the `store` commands share: the store of a configuration opened for reading, and a bar over its
-messages.
-"""
+"""What the `store` commands share: the store of a configuration opened for reading, and its messages."""
 
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Self
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.progress import Progress
 
 from smsproxy import assembly
 from smsproxy.cli.failures import failed
@@ -55,38 +49,16 @@ def opened(settings: Settings) -> Iterator[Readout]:
         readout.close()
 
 
-class Reading:
-    """All wanted messages, as SmsInfo would tell them now, under a bar on a terminal's stderr."""
-
-    def __init__(self, readout: Readout, wanted: Wanted, receipt_timeout_s: float, *, quiet: bool) -> None:
-        self._readout = readout
-        self._wanted = wanted
-        self._receipt_timeout_s = receipt_timeout_s
-        self._bar = Progress(
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=quiet or not sys.stderr.isatty(),
-        )
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def __iter__(self) -> Iterator[StoredMessage]:
-        total = None if self._bar.disable else self._readout.count(self._wanted)
-        task = self._bar.add_task("", total=total)
-        now = time.time()
-        number = 0
-        for number, message in enumerate(self._readout.records(self._wanted), 1):
-            message.record.expire(now, self._receipt_timeout_s)
-            yield message
-            if number % REFRESH_EVERY == 0:
-                self._bar.update(task, completed=number)
-        self._bar.update(task, completed=number, total=number)
+def messages(
+    readout: Readout, wanted: Wanted, receipt_timeout_s: float, bar: Progress
+) -> Iterator[StoredMessage]:
+    """All wanted messages, as SmsInfo would tell them now; the bar tells how many of them."""
+    task = bar.add_task("", total=None if bar.disable else readout.count(wanted))
+    now = time.time()
+    number = 0
+    for number, message in enumerate(readout.records(wanted), 1):
+        message.record.expire(now, receipt_timeout_s)
+        yield message
+        if number % REFRESH_EVERY == 0:
+            bar.update(task, completed=number)
+    bar.update(task, completed=number, total=number)
