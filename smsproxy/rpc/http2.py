@@ -1,11 +1,8 @@
-"""The HTTP/2 side of the guarded server: frames in, events out, one object per connection.
+"""The HTTP/2 side of the guarded server: one object per connection, from its first octets to its close.
 
-h2 decides all but one thing. DATA without padding, on an open stream, is nine bytes of header and the
-payload; h2 and grpclib spend 15 µs on it, and a campaign is made of nothing else. Such frames go straight to
-the stream's message buffer, with h2's windows and its stream's state kept true (END_STREAM). All others pass
-the fence and then h2, one by one, so a frame that announces too much is refused at its header; and after
-SLICE_FRAMES of those, or SLICE_DATA of DATA, the rest of a read waits its turn (`turns`), unread octets in
-the kernel.
+What was read is given to `frames`, a slice at a time; while a slice is left over, the connection waits its
+turn among the others (`turns`), its unread octets in the kernel. A fault of the peer, or of ours, ends the
+connection with a GOAWAY that the peer has time to read.
 """
 
 from __future__ import annotations
@@ -14,22 +11,20 @@ import asyncio
 import contextlib
 import random
 import socket
-from struct import Struct
 from typing import TYPE_CHECKING
 
 import structlog
 from grpclib import protocol
 from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
-from h2.exceptions import FrameTooLargeError, ProtocolError
-from h2.stream import StreamInputs, StreamState
+from h2.exceptions import ProtocolError
 
 from smsproxy.rpc.budgets import FloodError
 from smsproxy.rpc.events import GuardedEvents
 from smsproxy.rpc.farewell import Farewell
-from smsproxy.rpc.fence import CONTINUATION, DATA, END_STREAM, HEADER_BYTES, HEADERS, Fence
+from smsproxy.rpc.fence import Fence
 from smsproxy.rpc.flow import GuardedConnection, GuardedH2
-from smsproxy.rpc.run import NONE, PlainRun
+from smsproxy.rpc.frames import Frames
 from smsproxy.rpc.status import internal_error
 from smsproxy.rpc.watch import ConnectionWatch, Verdict
 
@@ -37,18 +32,6 @@ if TYPE_CHECKING:
     from smsproxy.rpc.guard import GuardedHandler, GuardedServer
 
 log = structlog.get_logger("smsproxy.rpc")
-
-PREFACE_BYTES = 24
-_header = Struct(">HBBBI").unpack_from
-_STREAM_ID = 0x7FFFFFFF
-_REQUEST_ENDED = StreamInputs.RECV_END_STREAM
-
-SLICE_FRAMES = 32
-"""Frames other than DATA of open streams handled at once: sixteen unary calls, a millisecond or two. Busy
-callers bring less."""
-SLICE_DATA = 2048
-"""Plain DATA frames handled at once, some two milliseconds: as many as a full read of usual messages has, and
-a twelfth of what a read can hold of frames of one octet."""
 
 GOAWAY_S = 0.25
 """How long a connection that we end stays open, unheard, so that the peer reads why."""
@@ -60,18 +43,17 @@ class GuardedProtocol(protocol.H2Protocol):
     connection: GuardedConnection
     processor: GuardedEvents
     handler: GuardedHandler
+    fence: Fence
+    frames: Frames
 
     def __init__(self, server: GuardedServer, handler: GuardedHandler) -> None:
         super().__init__(handler, server.grpclib_config, server.h2_config)
         self.server = server
         self.closed = True
         self.address = ""
-        self._preface_left = PREFACE_BYTES
         self._tail = b""
-        self._run = PlainRun()
         self._reads = 0
         self._half_frame = 0
-        self._slice_over = False
         self._waits = False
         """Whole frames in the tail wait for their turn; nothing is read."""
         self._farewell: Farewell | None = None
@@ -109,6 +91,7 @@ class GuardedProtocol(protocol.H2Protocol):
             gone=lambda: self._close("caller said GOAWAY"),
         )
         self.fence = Fence(options, self.processor.streams, self._reset, lambda: self.connection.data_frames)
+        self.frames = Frames(self.connection, self.processor, self.fence)
         now = asyncio.get_running_loop().time() if born is None else born
         self.watch = ConnectionWatch(options, now, random.random())  # noqa: S311 - spreads, hides nothing
         self.connection.flush()
@@ -122,13 +105,13 @@ class GuardedProtocol(protocol.H2Protocol):
             self._tail += data
             return
         self._handle(self._tail + data if self._tail else data, new=not self._tail)
-        if self._slice_over and self._tail:
+        if self.frames.slice_over and self._tail:
             self._wait_turn()
 
     def _handle(self, data: bytes, *, new: bool) -> None:
         """A slice of the frames of `data`; `new`: it begins with no half frame of an earlier read."""
         try:
-            self._tail = self._split(data)
+            self._tail = self.frames.split(data)
             if self._tail and (new or len(self._tail) < len(data)):
                 self._half_frame += 1
         except FloodError as error:
@@ -154,7 +137,7 @@ class GuardedProtocol(protocol.H2Protocol):
             self._waits = True
             transport.pause_reading()
             return
-        while self._slice_over and self._tail:
+        while self.frames.slice_over and self._tail:
             self._handle(self._tail, new=True)
 
     @property
@@ -172,7 +155,7 @@ class GuardedProtocol(protocol.H2Protocol):
         if not self._waits or self.closed:
             return False
         self._handle(self._tail, new=True)
-        if self._slice_over and self._tail:
+        if self.frames.slice_over and self._tail:
             return True
         self._go_on_reading()
         return False
@@ -183,86 +166,7 @@ class GuardedProtocol(protocol.H2Protocol):
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
 
-    # -- frames ----------------------------------------------------------------------------------------------
-
-    def _split(self, data: bytes) -> bytes:
-        """Handle whole frames of `data`, at most a slice; give back the rest. Raises h2's ProtocolError."""
-        self._slice_over, left, plain = False, SLICE_FRAMES, SLICE_DATA
-        at, end = 0, len(data)
-        if self._preface_left:
-            at = min(self._preface_left, end)
-            self._preface_left -= at
-            self._through_h2(data[:at])
-        limit = self.connection.h2.max_inbound_frame_size
-        run = self._run
-        while end - at >= HEADER_BYTES and left and plain and not self.closed:
-            high, low, kind, flags, stream_id = _header(data, at)
-            stop = at + HEADER_BYTES + (high << 8 | low)
-            if stop - at > limit + HEADER_BYTES:
-                raise FrameTooLargeError(f"frame of {stop - at - HEADER_BYTES} bytes")
-            if stop > end:
-                break
-            stream_id &= _STREAM_ID
-            if (
-                kind == DATA
-                and flags <= END_STREAM
-                and (stream_id == run.stream_id or self._begin_run(stream_id))
-            ):
-                plain -= 1
-                start = at + HEADER_BYTES
-                if start == stop and not flags:
-                    self.fence.empty_data()
-                run.octets += stop - start
-                run.add_frame(data, start, stop)
-                if flags:
-                    self._end_request(stream_id)
-                    left -= 1
-            else:
-                self._end_run()
-                self._other_frame(kind, flags, stream_id, data[at:stop])
-                left -= 1
-            at = stop
-        self._end_run()
-        self._slice_over = not (left and plain) and not self.closed
-        return data[at:]
-
-    def _other_frame(self, kind: int, flags: int, stream_id: int, frame: bytes) -> None:
-        frame = self.fence.screen(kind, flags, stream_id, frame)
-        if frame:
-            self._through_h2(frame)
-            if kind in (HEADERS, CONTINUATION):
-                self.fence.fed(flags)
-
-    def _begin_run(self, stream_id: int) -> bool:
-        """Plain DATA of another stream than the frame before; False when h2 must see it."""
-        self._end_run()
-        stream = self.processor.streams.get(stream_id)
-        state = self.connection.h2.streams.get(stream_id)
-        if (
-            stream is None
-            or state is None
-            or self.fence.in_headers
-            or state.state_machine.state is not StreamState.OPEN
-        ):
-            return False
-        self._run.begin(stream_id, stream.buffer, state._inbound_window_manager.window_consumed)
-        return True
-
-    def _end_run(self) -> None:
-        """Charge plain DATA to the windows, once for a run of frames. Raises h2's FlowControlError."""
-        if self._run.stream_id != NONE:
-            octets = self._run.end()
-            self.connection.h2._inbound_flow_control_window_manager.window_consumed(octets)
-            self.connection.received(octets)
-            crumbs = self._run.take_crumbs()
-            if crumbs:
-                self.fence.crumbs(crumbs)
-
-    def _end_request(self, stream_id: int) -> None:
-        """The run's last frame ended its stream's request."""
-        self._end_run()
-        for event in self.connection.h2.streams[stream_id].state_machine.process_input(_REQUEST_ENDED):
-            self.processor.process(event)
+    # -- ends -----------------------------------------------------------------------------------------------
 
     def _reset(self, stream_id: int, code: ErrorCodes) -> None:
         """End one stream for a fault of its peer; nobody else notices."""
@@ -270,12 +174,6 @@ class GuardedProtocol(protocol.H2Protocol):
         with contextlib.suppress(ProtocolError):  # closed, or never open
             self.connection.h2.reset_stream(stream_id, code)
         self.processor.terminate(stream_id)
-
-    def _through_h2(self, frame: bytes) -> None:
-        for event in self.connection.feed(frame):
-            if self.closed:
-                return
-            self.processor.process(event)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -342,7 +240,7 @@ class GuardedProtocol(protocol.H2Protocol):
         """
         if self.closed:
             return
-        self.closed = True
+        self.closed = self.frames.over = True
         self._tail = b""
         if self.connection.h2.state_machine.state is not ConnectionState.CLOSED:  # else h2 said it
             self.connection.h2.close_connection(error, additional_data=debug_data)
@@ -358,7 +256,7 @@ class GuardedProtocol(protocol.H2Protocol):
             self._transport.pause_reading()
 
     def _close(self, reason: str) -> None:
-        self.closed = True
+        self.closed = self.frames.over = True
         for timer in (self._farewell, self._closing):
             if timer is not None:
                 timer.cancel()

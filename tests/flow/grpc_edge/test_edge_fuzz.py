@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from smsproxy.rpc import http2
+from smsproxy.rpc.frames import Frames
 from smsproxy.rpc.server import RpcServer
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000")
@@ -153,7 +154,7 @@ async def test_an_error_of_ours_ends_one_connection_with_a_reason(
     def broken(*_: object) -> None:
         raise RuntimeError("the secret is 42")
 
-    monkeypatch.setattr(http2.GuardedProtocol, "_through_h2", broken)
+    monkeypatch.setattr(Frames, "_through_h2", broken)
     raw.open()
     await raw.until(lambda: raw.closed)
     assert raw.goaway == 2  # INTERNAL_ERROR
