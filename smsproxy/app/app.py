@@ -23,7 +23,7 @@ from smsproxy.auth.grants import Grants
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.http.server import HttpServer
 from smsproxy.links.pool import Directory
-from smsproxy.links.supervisor import LinkSupervisor
+from smsproxy.links.supervisor import UNBIND_S, LinkSupervisor
 from smsproxy.obs.log import get_log
 from smsproxy.pipeline.gateway import Core
 from smsproxy.pipeline.janitor import run_janitor
@@ -38,7 +38,11 @@ _FLUSH_S = 1.0
 _LATE_S = 1.0
 """For counts that the contact policy could not give back yet (spec §5: within 1 s)."""
 _CLOSING_S = 2.5
-"""Unbind (1.5 s at most) and flush."""
+"""Unbind (1.5 s at most) and flush; of a short `drain_s` a fifth, for calls in flight come first."""
+_LAST_WORD_S = 0.5
+"""For callers whose messages ended only when the links were closed, to be told."""
+_MOMENT_S = 0.05
+"""What each step of the end gets even when `drain_s` is over."""
 
 
 class StartError(Exception):
@@ -149,21 +153,10 @@ class App:
         self._log.info("reloaded", links_touched=touched)
 
     async def stop(self, drain_s: float) -> bool:
-        """Drain (spec §9), unbind, flush, close. False when something had to be cut off."""
-        loop = asyncio.get_running_loop()
-        drain_s = max(0.0, drain_s - _CLOSING_S)  # what unbinding and flushing may take is part of it
-        give_up_at = loop.time() + drain_s
+        """Drain (spec §9), unbind, flush, close. False when a caller had to be cut off without an answer."""
         self.core.started = False
         self.stopping = True
-        done = await self.rpc.drain(drain_s)
-        self.pipeline.draining = True
-        done &= await settled(self._idle, timeout_s=give_up_at - loop.time())
-        await self._give_back_late()
-        await self.rpc.close()
-        await self.links.stop()
-        self.pipeline.give_out_inbound()
-        # What was still in flight has just been told InDoubt: let the store have it.
-        await settled(lambda: self.pipeline.idle, timeout_s=_FLUSH_S)
+        done = await self._drain(drain_s)
         await self.http.aclose()
         for task in self._tasks:
             task.cancel()
@@ -180,9 +173,31 @@ class App:
         await self.store.close()
         return done
 
-    async def _give_back_late(self) -> None:
+    async def _drain(self, drain_s: float) -> bool:
+        """Everything in flight ends: by its answer, or with the links; its caller hears of it either way."""
+        loop = asyncio.get_running_loop()
+        end_at = loop.time() + drain_s
+        give_up_at = end_at - min(_CLOSING_S, drain_s / 5)
+
+        def left(at_most_s: float) -> float:
+            return max(_MOMENT_S, min(at_most_s, end_at - loop.time()))
+
+        done = await self.rpc.drain(give_up_at - loop.time())
+        self.pipeline.draining = True
+        done &= await settled(self._idle, timeout_s=give_up_at - loop.time())
+        await self.links.stop(min(UNBIND_S, left(drain_s) / 2))
+        self.pipeline.give_out_inbound()
+        # What was still in flight has just been told InDoubt: let the store have it, then the callers.
+        flushed = await settled(lambda: self.pipeline.idle, timeout_s=left(_FLUSH_S))
+        if not done:
+            done = await self.rpc.drain(left(_LAST_WORD_S)) and flushed
+        await self._give_back_late(left(_LATE_S))
+        await self.rpc.close()
+        return done
+
+    async def _give_back_late(self, timeout_s: float) -> None:
         """The policy's engine is away: a moment for its return, and a line about what stays counted."""
-        if not await settled(lambda: not self.pipeline.late_releases, timeout_s=_LATE_S):
+        if not await settled(lambda: not self.pipeline.late_releases, timeout_s=timeout_s):
             self._log.warning("policy_counts_not_given_back", count=self.pipeline.late_releases)
 
     def _idle(self) -> bool:

@@ -20,7 +20,7 @@ from smsproxy.obs.log import Log
 from smsproxy.settings import LinkSettings, PoolSettings
 
 _IDLE_POLL_S = 0.05
-_UNBIND_S = 1.5
+UNBIND_S = 1.5
 """How long an unbind_resp is waited for; closing without it is fine (peers close at once), and a stop shall
 normally take under 2 s (spec §9)."""
 
@@ -76,12 +76,15 @@ class LinkSupervisor:
         """No link, retiring ones included, has anything left to do."""
         return all(runner.link.idle for runner in (*self._runners.values(), *self._retiring))
 
-    async def stop(self) -> None:
-        """Unbind everything. The drain has waited for what was in flight; all events have been told."""
+    async def stop(self, unbind_s: float = UNBIND_S) -> None:
+        """Unbind everything, without an unbind_resp after `unbind_s`; all events have been told.
+
+        What the drain has waited for in vain is in doubt, or was not sent.
+        """
         for task in self._retiring.values():
             task.cancel()
         runners = (*self._runners.values(), *self._retiring)
-        await asyncio.gather(*(runner.stop(_UNBIND_S) for runner in runners))
+        await asyncio.gather(*(runner.stop(unbind_s) for runner in runners))
         await asyncio.gather(*self._retiring.values(), return_exceptions=True)
 
     def _start(self, link_id: int, settings: LinkSettings) -> LinkRunner:
@@ -103,7 +106,7 @@ class LinkSupervisor:
         """Wait until its window and waiting room are empty, at most one response time-out."""
         link = runner.link
         await settled(lambda: link.idle, timeout_s=link.settings.response_timeout_s, poll_s=_IDLE_POLL_S)
-        await runner.stop(_UNBIND_S)
+        await runner.stop(UNBIND_S)
 
 
 def _pool(pool_id: int, pools: Mapping[int, PoolSettings], links: Mapping[int, Link]) -> LinkPool:

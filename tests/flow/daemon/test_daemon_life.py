@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,30 @@ def test_a_second_sigterm_ends_a_drain_that_waits_for_a_silent_smsc(tmp_path: Pa
         assert time.monotonic() - started < 5
         waiting.cancel()
     assert not daemon.count_lines("Traceback")
+
+
+@pytest.mark.long
+def test_a_drain_that_the_smsc_does_not_end_tells_callers_unknown_before_it_cuts_them(
+    tmp_path: Path, smsc: Smsc
+) -> None:
+    tables = {"server": {"drain_s": 3}, "links.100": {"response_timeout_s": 60}}
+    with (
+        running(Daemon(Config(tmp_path, smsc.port, tables).write())) as daemon,
+        Client(daemon.target) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        daemon.wait_bound()
+        stream = client.stream([sms(), sms(daddr="998911110001")])
+        assert next(stream).status == "submitted"
+        unary = pool.submit(client.send, sms(daddr="998911110002"))
+        smsc.wait_line("998911110002")
+        daemon.process.send_signal(signal.SIGTERM)
+        assert next(stream).status == "unknown"
+        with pytest.raises(grpc.RpcError) as ended:
+            next(stream)
+        assert ended.value.details() == "draining: requests without an answer were not sent"
+        assert unary.result().status == "unknown"
+        assert daemon.process.wait(timeout=10) == 0
 
 
 def test_the_python_examples_of_the_readme_run_as_they_stand(tmp_path: Path, smsc: Smsc) -> None:
