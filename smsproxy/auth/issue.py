@@ -34,7 +34,8 @@ def issue_token(
     key = _signing_key(app, app_id, private_key)
     if not 0 < ttl_s <= MAX_TTL_S:
         raise TokenIssueError(f"a token lives for more than 0 s and at most ten years, not {ttl_s:g} s")
-    claims: dict[str, object] = {"app_id": app_id, "iat": math.floor(now), "exp": math.ceil(now + ttl_s)}
+    issued_at = math.floor(now)
+    claims: dict[str, object] = {"app_id": app_id, "iat": issued_at, "exp": issued_at + math.ceil(ttl_s)}
     if scope is not None:
         beyond = set(scope.split()) - set(app.scopes)
         if beyond:

@@ -45,7 +45,7 @@ def token(
         private_key = _private_key(key_file) if key_file else None
         made = issue_token(app, number, ttl_s, now, scope, private_key)
     if as_json:
-        emit({"token": made, "app_id": number, "expires_at": math.ceil(now + ttl_s)})
+        emit({"token": made, "app_id": number, "expires_at": math.floor(now) + ttl_s})
     else:
         click.echo(made)
 

@@ -253,7 +253,7 @@ def test_harmless_headers_are_harmless(header: dict[str, object], apps: Apps) ->
 def test_a_token_that_we_make_is_one_that_we_take(apps: Apps) -> None:
     text = issue_token(apps[1], 1, 3600, NOW + 0.5)
     caller = JwtAuthenticator(apps).authenticate(f"Bearer {text}", "1", NOW + 1)
-    assert caller == Caller(1, NOW + 3601 + 30.0)
+    assert caller == Caller(1, NOW + 3600 + 30.0)
     assert jwt.get_unverified_header(text) == {"alg": "HS256", "typ": "JWT"}
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+import jwt
 import pytest
 from cli_kit import SECRET, Invoke, write_config
 from fake_daemon import FakeDaemon, refused
@@ -154,6 +155,8 @@ def test_a_token_lives_as_long_as_it_was_asked_for(
     expires_at = told["expires_at"]
     assert isinstance(expires_at, int)
     assert 0 <= expires_at - seconds - time.time() + 5 < 7
+    claims = jwt.decode(str(told["token"]), options={"verify_signature": False})
+    assert (claims["exp"] - claims["iat"], claims["exp"]) == (seconds, expires_at)
 
 
 @pytest.mark.parametrize("ttl", ["", "12", "h", "0s", "-1h", "1.5h", "12 h", "99999999999d"])
