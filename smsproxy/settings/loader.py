@@ -99,7 +99,7 @@ class _Loader:
         self._environ = environ
 
     def settings(self) -> Settings:
-        for key in self._tables.keys() - set(_SECTIONS):
+        for key in [key for key in self._tables if key not in _SECTIONS]:  # in the order of the file
             self._report.fault((key,), unknown_key(key, _SECTIONS))
         settings = Settings(
             server=self._section(ServerSettings, "server"),

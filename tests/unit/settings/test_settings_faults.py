@@ -79,6 +79,13 @@ def test_a_fault_is_one_line_whatever_is_in_the_key(tmp_path: Path) -> None:
     assert str(fault).endswith('smsproxy.toml: server."a\\nb: c": unknown key')
 
 
+def test_unknown_tables_are_told_in_the_order_of_the_file(tmp_path: Path) -> None:
+    names = [f"made_up_{number}" for number in (7, 3, 9, 1, 8, 2)]
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, "\n".join(f"{name} = 1" for name in names)))
+    assert [fault.key for fault in caught.value.faults] == names
+
+
 def test_a_fault_without_a_key_is_file_and_message() -> None:
     assert str(Fault("a.toml", "", "no such file")) == "a.toml: no such file"
 
