@@ -7,6 +7,8 @@ from smsproxy.domain.record import STATE_WORDS, MessageRecord, SegmentState
 from smsproxy.rpc.gen.sms.v1 import SmsStatusResponse
 
 NOT_FOUND = "message not found"
+_UNSAID = frozenset({SegmentState.SUBMITTING, SegmentState.NOT_SENT, SegmentState.UNKNOWN})
+"""The SMSC has said nothing of such a segment; `reasons` holds its words alone (spec §2)."""
 
 
 def not_found() -> SmsStatusResponse:
@@ -29,5 +31,9 @@ def status_response(record: MessageRecord | None) -> SmsStatusResponse:
         transaction_id=record.transaction_id,
         task_id=record.task_id,
         status=STATE_WORDS[record.status],
-        reasons={number: segment.reason for number, segment in numbered if segment.reason},
+        reasons={
+            number: segment.reason
+            for number, segment in numbered
+            if segment.reason and segment.state not in _UNSAID
+        },
     )

@@ -103,6 +103,16 @@ def test_a_record_is_told_segment_by_segment() -> None:
     assert told.error == ""
 
 
+def test_reasons_are_the_words_of_the_smsc_alone() -> None:
+    record = a_record(SegmentState.REJECTED, SegmentState.NOT_SENT, SegmentState.UNKNOWN)
+    words = ("ESME_RINVDSTADR", "an earlier segment was not taken", "no answer from the SMSC in time")
+    for segment, reason in zip(record.segments, words, strict=True):
+        segment.reason = reason
+    told = status_response(record)
+    assert told.parts == {"1": "REJECTED", "2": "not_sent", "3": "unknown"}
+    assert told.reasons == {"1": "ESME_RINVDSTADR"}
+
+
 @pytest.mark.parametrize(
     ("state", "word"),
     [
