@@ -39,7 +39,7 @@ _LATE_S = 1.0
 """For counts that the contact policy could not give back yet (spec §5: within 1 s)."""
 _CLOSING_S = 2.5
 """Unbind (1.5 s at most) and flush; of a short `drain_s` a fifth, for calls in flight come first."""
-_LAST_WORD_S = 0.5
+_LAST_WORD_S = 1.0
 """For callers whose messages ended only when the links were closed, to be told."""
 _MOMENT_S = 0.05
 """What each step of the end gets even when `drain_s` is over."""
@@ -190,7 +190,8 @@ class App:
         # What was still in flight has just been told InDoubt: let the store have it, then the callers.
         flushed = await settled(lambda: self.pipeline.idle, timeout_s=left(_FLUSH_S))
         if not done:
-            done = await self.rpc.drain(left(_LAST_WORD_S)) and flushed
+            await self.rpc.drain(left(_LAST_WORD_S))
+            done = flushed and not self.rpc.busy
         await self._give_back_late(left(_LATE_S))
         await self.rpc.close()
         return done

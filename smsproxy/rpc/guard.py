@@ -150,6 +150,11 @@ class GuardedServer(server.Server):
         state = "draining" if self._places.closed else "open"
         return f"<GuardedServer {state} connections={self._places!r}>"
 
+    @property
+    def busy(self) -> bool:
+        """A call is under way: its caller has not been told how it ended."""
+        return any(connection.handler.calls for connection in self._protocols)
+
     async def start_on(self, bound: socket.socket, backlog: int) -> None:
         """Listen on a bound Unix socket (grpclib's own way removes a live one's file)."""
         self._server = await self._loop.create_unix_server(

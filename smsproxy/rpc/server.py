@@ -79,6 +79,11 @@ class RpcServer:
         """The TCP port that is listened on (for `:0`); 0 on a Unix socket."""
         return self._server.port
 
+    @property
+    def busy(self) -> bool:
+        """A call is under way; closing now would cut it off."""
+        return self._server.busy
+
     async def drain(self, timeout_s: float) -> bool:
         """Stop as spec §9 says: no new calls, what was read is answered, GOAWAY. False past `timeout_s`."""
         done = await self._server.drain(timeout_s)
