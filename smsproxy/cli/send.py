@@ -114,12 +114,15 @@ async def _send_one(client: SmsClient, sms: Sms, wait_s: float | None, *, as_jso
 
 
 def _show(answer: SmsAnswer, *, as_json: bool) -> None:
+    """What became of it on stdout; why it did not go on stderr, as every error (spec §7)."""
     if as_json:
         emit(asdict(answer))
-        return
-    shown = asdict(answer) | {"sms_ids": " ".join(answer.sms_ids), "repeated": "yes" * answer.repeated}
-    del shown["status"], shown["success"]
-    show_status(answer.status, shown.items())
+    else:
+        shown = asdict(answer) | {"sms_ids": " ".join(answer.sms_ids), "repeated": "yes" * answer.repeated}
+        del shown["status"], shown["success"], shown["error"]
+        show_status(answer.status, shown.items())
+    if answer.error:
+        warn(f"smsproxy: {answer.error}")
 
 
 async def _wait(client: SmsClient, answer: SmsAnswer, wait_s: float, *, as_json: bool) -> int:

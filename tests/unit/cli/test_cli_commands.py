@@ -221,6 +221,17 @@ def test_a_refused_message_exits_with_1_and_tells_why(
     assert done.exit_code == 1
     (told,) = lines_of(done.stdout)
     assert (told["success"], told["status"], told["error"]) == (False, "daily_cp", "one a day")
+    assert done.stderr == "smsproxy: one a day\n"
+
+
+def test_why_a_message_was_refused_is_told_people_on_stderr_and_once(
+    invoke: Invoke, config: Path, daemon: FakeDaemon
+) -> None:
+    daemon.answering = lambda request: refused(request, "daily_cp", "one a day")
+    done = invoke("send", "--config", config, *ONE)
+    assert (done.exit_code, done.stderr) == (1, "smsproxy: one a day\n")
+    assert done.stdout.startswith("daily_cp\n")
+    assert "one a day" not in done.stdout
 
 
 @pytest.mark.parametrize(
