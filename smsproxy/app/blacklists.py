@@ -33,6 +33,8 @@ class Blacklists:
         self._log = log
         self._files = files
         self._watch = blacklist.BlacklistWatch(files)
+        self._in_force: frozenset[str] = frozenset()
+        """The files whose numbers are."""
 
     def reload(self, files: Sequence[str]) -> None:
         """SIGHUP: these files from now on; the next look reads them."""
@@ -69,7 +71,14 @@ class Blacklists:
             await looks.done(self._load_added())
 
     async def _load_files(self) -> None:
-        loaded = await asyncio.to_thread(blacklist.load, self._files)
+        """What a file said that has gone since stays in force: its loss is no leave to write to anybody."""
+        files = self._files
+        loaded = await asyncio.to_thread(blacklist.load, files)
+        gone = self._in_force.intersection(loaded.unreadable)
+        if gone:
+            self._log.warning("blacklist_kept", gone=sorted(gone))
+            return
+        self._in_force = frozenset(files).difference(loaded.unreadable)
         self._policy.replace_blacklist(loaded)
         for problem in loaded.problems:
             self._log.warning("blacklist_problem", problem=problem)

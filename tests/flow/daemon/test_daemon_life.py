@@ -108,6 +108,23 @@ def test_a_blacklist_file_that_changes_is_read_again_and_only_then(tmp_path: Pat
         assert daemon.count_lines('"event": "blacklist_loaded"') == 2
 
 
+@pytest.mark.long
+def test_a_blacklist_file_that_goes_stays_in_force_until_there_is_a_new_one(
+    tmp_path: Path, smsc: Smsc
+) -> None:
+    listed = tmp_path / "blacklist.csv"
+    listed.write_text("998901234567\n")
+    config = Config(tmp_path, smsc.port, {"policy.blacklist": {"files": ["blacklist.csv"]}}).write()
+    with running(Daemon(config)) as daemon, Client(daemon.target) as client:
+        daemon.wait_bound()
+        listed.unlink()
+        assert str(listed) in daemon.wait_line('"event": "blacklist_kept"')
+        assert client.send(sms(strategy="blacklist")).status == "blacklist"
+        listed.write_text("998900000000\n")
+        daemon.wait_count('"event": "blacklist_loaded"', 2)
+        assert client.send(sms(strategy="blacklist")).status == "submitted"
+
+
 def test_a_bad_file_at_sighup_changes_nothing_and_names_the_fault(tmp_path: Path, smsc: Smsc) -> None:
     config = Config(tmp_path, smsc.port)
     with running(Daemon(config.write())) as daemon, Client(daemon.target) as client:
