@@ -338,7 +338,7 @@ async def test_a_reset_and_a_lost_connection_withdraw_too(start: Any, gateway: F
 
 async def test_the_deadline_of_a_stream_ends_it(client: Any, api: Any, gateway: FakeGateway) -> None:
     gateway.respond = lambda message: None if message.task_id else answer_to(message)
-    stream = client.SendMessageStream(timeout=0.3)
+    stream = client.SendMessageStream(timeout=1.5)
     await stream.write(api.request())
     await stream.write(api.request(task_id=1))
     assert (await stream.read()).success
