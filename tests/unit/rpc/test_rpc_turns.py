@@ -51,7 +51,8 @@ class LateCall:
         self.given_up += 1
 
 
-async def test_everybody_has_one_slice_in_a_turn_of_the_loop() -> None:
+async def test_everybody_has_one_slice_in_a_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TURN_S", 60.0)  # a busy machine takes the test's core for longer than a turn
     turns, seen = Turns(RpcCounters()), list[str]()
     for worker in (Worker("a", 3, seen), Worker("b", 1, seen), Worker("c", 2, seen)):
         assert turns.ask(worker)
