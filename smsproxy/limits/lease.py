@@ -14,9 +14,12 @@ LEASE_MS = 50
 """Tokens in stock, as time of the rate."""
 LAPSE_NS = NS_PER_S
 """Unused for so long, a lease is worth nothing: another instance may need the tokens more."""
-_PACE_NS = 10 * NS_PER_MS
+PACE_NS = 10 * NS_PER_MS
 """Between two askings of an empty bucket: `retry_after_ms` is exact to 10 ms, and a hundred small calls a
 second would buy nothing."""
+LINK_PACE_NS = 25 * NS_PER_MS
+"""The same for a link, where nobody is told a time and what one asking brings goes through the store
+together: at half a lease, as often as one that is not empty asks."""
 
 
 class Lease:
@@ -24,13 +27,13 @@ class Lease:
 
     __slots__ = ("_empty_until", "_low", "_pace_ns", "_size", "_tokens", "_touched", "burst", "rate_per_s")
 
-    def __init__(self, rate_per_s: int, burst: int) -> None:
+    def __init__(self, rate_per_s: int, burst: int, pace_ns: int = PACE_NS) -> None:
         self.rate_per_s = rate_per_s
         self.burst = burst
         self._size = min(rate_per_s * LEASE_MS // 1000, burst)
         self._low = self._size // 2
         # A bucket that fills up in less than the pace would lose tokens to it: ask twice in that time.
-        self._pace_ns = min(_PACE_NS, burst * NS_PER_S // rate_per_s // 2)
+        self._pace_ns = min(pace_ns, burst * NS_PER_S // rate_per_s // 2)
         self._tokens = 0
         self._touched = 0
         self._empty_until = 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from smsproxy.limits.base import ASK, NS_PER_MS, UNAVAILABLE, Bucket, Parked
 from smsproxy.limits.gcra import Gcra
-from smsproxy.limits.lease import Lease
+from smsproxy.limits.lease import LINK_PACE_NS, PACE_NS, Lease
 from smsproxy.limits.local import LocalLimits
 from smsproxy.limits.source import TokenSource
 
@@ -39,11 +39,15 @@ class SharedBucket:
         *,
         waiting: Callable[[], int],
         wake: Callable[[], None],
+        pace_ns: int = PACE_NS,
     ) -> None:
-        """`waiting()` tells how many want a token now; `wake()` is called when an answer has come."""
+        """`waiting()` tells how many want a token now; `wake()` is called when an answer has come.
+
+        `pace_ns`: how often an empty bucket is asked at most.
+        """
         self.name = name
         self._fallback = Gcra(rate_per_s, burst)
-        self._lease = Lease(rate_per_s, self._fallback.burst)
+        self._lease = Lease(rate_per_s, self._fallback.burst, pace_ns)
         self._source = source
         self._waiting = waiting
         self._wake = wake
@@ -171,4 +175,5 @@ def link_bucket(
     """What shapes a link; one without a rate needs no Redis."""
     if not rate_per_s:
         return Gcra(0)
-    return LinkBucket(f"link:{link_id}", rate_per_s, burst, source, waiting=waiting, wake=wake)
+    name = f"link:{link_id}"
+    return LinkBucket(name, rate_per_s, burst, source, waiting=waiting, wake=wake, pace_ns=LINK_PACE_NS)

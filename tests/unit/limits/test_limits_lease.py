@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsproxy.limits.base import NS_PER_MS, NS_PER_S
-from smsproxy.limits.lease import LAPSE_NS, LEASE_MS, Lease
+from smsproxy.limits.lease import LAPSE_NS, LEASE_MS, LINK_PACE_NS, PACE_NS, Lease
 
 RATE = 200
 BURST = 50
@@ -41,8 +41,8 @@ class ExactBucket:
 class Instance:
     """One instance that wants tokens at given instants, asking whenever its lease says so."""
 
-    def __init__(self, bucket: ExactBucket) -> None:
-        self.lease = Lease(bucket.rate, bucket.burst)
+    def __init__(self, bucket: ExactBucket, pace_ns: int = PACE_NS) -> None:
+        self.lease = Lease(bucket.rate, bucket.burst, pace_ns)
         self.bucket = bucket
         self.spent: list[int] = []
 
@@ -84,17 +84,23 @@ def test_instances_together_never_spend_more_than_the_rate_allows_and_their_leas
             assert last - first + 1 <= allowed
 
 
-@given(rate=st.integers(1, 2000), burst=st.integers(1, 2000), step_us=st.integers(100, 20_000))
-def test_one_busy_instance_gets_all_of_the_rate(rate: int, burst: int, step_us: int) -> None:
+@given(
+    rate=st.integers(1, 2000),
+    burst=st.integers(1, 2000),
+    step_us=st.integers(100, 20_000),
+    pace_ns=st.sampled_from((PACE_NS, LINK_PACE_NS)),
+)
+def test_one_busy_instance_gets_all_of_the_rate(rate: int, burst: int, step_us: int, pace_ns: int) -> None:
     bucket = ExactBucket(rate, burst)
-    instance = Instance(bucket)
+    instance = Instance(bucket, pace_ns)
     steps = 400
     for number in range(steps):
         instance.want(number * step_us * 1000 + 1)
     exact = ExactBucket(rate, burst)
     possible = sum(exact.take(number * step_us * 1000 + 1, 1)[0] for number in range(steps))
     stock = min(rate * LEASE_MS // 1000, burst)
-    late = rate * 30 // 1000 + rate * step_us // 1_000_000 + burst // 2 + 2  # asked for every 10 ms at most
+    asked_late = rate * 3 * pace_ns // NS_PER_S  # every `pace_ns` at most
+    late = asked_late + rate * step_us // 1_000_000 + burst // 2 + 2
     assert possible - stock - late <= len(instance.spent) <= possible + stock
 
 
@@ -149,6 +155,15 @@ def test_an_empty_bucket_is_asked_at_most_every_ten_ms_unless_its_burst_is_small
     small = Lease(1000, 2)
     small.filled(0, 0, 1)
     assert small.empty_for(0) == 1 * MS
+
+
+def test_a_link_s_empty_bucket_is_asked_half_a_lease_later_unless_its_burst_is_small() -> None:
+    lease = Lease(RATE, BURST, LINK_PACE_NS)
+    lease.filled(0, 3, 1)
+    assert lease.empty_for(0) == LEASE_MS * MS // 2
+    small = Lease(12_000, 120, LINK_PACE_NS)
+    small.filled(0, 0, 1)
+    assert small.empty_for(0) == 5 * MS
 
 
 def test_a_token_given_back_can_be_taken_again() -> None:

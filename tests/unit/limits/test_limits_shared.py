@@ -10,8 +10,8 @@ import pytest
 from redis_kit import RedisServer, a_remote, behind_proxy
 
 from smsproxy.aio.wait import settled
-from smsproxy.limits.base import ASK, GRANTED, NS_PER_S, UNAVAILABLE
-from smsproxy.limits.shared import SharedLimits, link_bucket
+from smsproxy.limits.base import ASK, GRANTED, NS_PER_MS, NS_PER_S, UNAVAILABLE
+from smsproxy.limits.shared import SharedBucket, SharedLimits, link_bucket
 from smsproxy.limits.source import TokenSource
 from smsproxy.obs.log import get_log
 from smsproxy.remote.remote import Remote
@@ -261,6 +261,17 @@ async def test_two_links_of_one_account_share_its_rate(redis: RedisServer) -> No
         await asyncio.gather(*(run(link) for link in links))
         assert loop.time() - began >= 0.45  # 10 at once, then 100 a second
         assert loop.time() - began < 2
+
+
+async def test_a_link_and_an_app_over_their_rate_ask_at_their_own_pace(redis: RedisServer) -> None:
+    async with a_remote(redis.url) as remote:
+        source = TokenSource(remote, LOG, instances=2, refuse_when_away=False)
+        link = link_bucket(100, 1000, 1000, source, waiting=lambda: 1, wake=lambda: None)
+        app = SharedBucket("app:1", 1000, 1000, source, waiting=lambda: 1, wake=lambda: None)
+        assert isinstance(link, SharedBucket)
+        for bucket, pace_ms in ((link, 25), (app, 10)):
+            bucket.filled(0, granted=0, wait_ns=1)
+            assert bucket.take(0) == pace_ms * NS_PER_MS
 
 
 async def test_a_link_without_a_rate_asks_nobody(redis: RedisServer) -> None:
