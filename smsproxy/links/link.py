@@ -54,7 +54,7 @@ class Link:
         self._references = references
         self._window = settings.window * settings.sessions
         self._throttle = throttle = Throttle(self._window, settings.rate_per_s)
-        self._rate = rate = Rate(settings.rate_per_s, shaper, throttle.pace)
+        self._rate = rate = Rate(settings.rate_per_s, settings.burst, shaper, throttle.pace)
         self._sessions = sessions = Sessions()
         self._retries = retries = Retries()
         submitter, counters = Submitter(settings), self.counters
@@ -151,16 +151,19 @@ class Link:
             return _GRANTED
         if not self._sessions.can_submit:
             return Offer.UNBOUND
-        if submission.fair_key[1] != PATIENT_LANE and self._is_full():
+        patient = submission.fair_key[1] == PATIENT_LANE
+        if not patient and self._is_full():
             self.counters.waiting_full += 1
             return Offer.FULL
         self._waiting.push(submission.fair_key, submission)
-        self.pump()
+        if patient:
+            self._turns.go_on()
+        else:
+            self.pump()
         return _GRANTED if submission.slots or submission.stopped else Offer.WAITING
 
     def _is_full(self) -> bool:
-        crowd = self._waiting.count(lambda key: key[1] != PATIENT_LANE)
-        return crowd >= self.settings.max_waiting and not self.free_now()
+        return self._turns.hurried >= self.settings.max_waiting and not self.free_now()
 
     def withdraw(self, submission: Submission) -> bool:
         """Take a waiting message out. False once it has a place: then it is too late."""
@@ -216,7 +219,7 @@ class Link:
 
     def _go_on(self) -> None:
         if self._sessions.can_submit:
-            self.pump()
+            self._turns.go_on()
         else:
             self._abandon()
 

@@ -9,15 +9,25 @@ from __future__ import annotations
 from smsproxy.links.base import Shaper
 from smsproxy.links.pace import Pace
 
+REST_S = 0.010
+"""Between two looks for tokens while campaigns wait for them: what ripens meanwhile goes to the store and the
+SMSC together."""
+SHORTEST_REST_S = 0.001
+"""uvloop's clock ticks in milliseconds: a shorter timer would only turn the loop until it does."""
+
 
 class Rate:
     """A token of both, or of none."""
 
-    __slots__ = ("_pace", "_set_per_s", "_shaper")
+    __slots__ = ("_pace", "_rest_s", "_set_per_s", "_shaper")
 
-    def __init__(self, rate_per_s: int, shaper: Shaper, pace: Pace) -> None:
-        """`rate_per_s` is the setting, 0 = unlimited; `shaper` holds to it, alone or with other instances."""
+    def __init__(self, rate_per_s: int, burst: int, shaper: Shaper, pace: Pace) -> None:
+        """`rate_per_s` and `burst` as they are set; `shaper` holds to them, alone or with other instances."""
         self._set_per_s = rate_per_s
+        self._rest_s = SHORTEST_REST_S
+        if rate_per_s:  # at most half of what fills the bucket, or tokens would be lost
+            half_s = (burst or rate_per_s) / rate_per_s / 2
+            self._rest_s = max(SHORTEST_REST_S, min(REST_S, half_s))
         self._shaper = shaper
         self._pace = pace
 
@@ -37,6 +47,11 @@ class Rate:
     def shrinks(self) -> int:
         """How often it was decreased."""
         return self._pace.shrinks
+
+    @property
+    def rest_s(self) -> float:
+        """How long tokens may be left to ripen. An SMSC that complains is not sent many at once."""
+        return SHORTEST_REST_S if self._pace.rate else self._rest_s
 
     def take(self, now_ns: int) -> int:
         """One token. 0: taken, else how long until it could be."""

@@ -2,25 +2,22 @@
 
 First go the segments that the SMSC throttled, then the places that were granted before a pause (`places`
 writes both), then those who wait, round-robin over the callers: each gets a token, then a slot of the next
-session with room. It runs when something is offered, when places come free, when a token ripens, when a
-pause ends. The pipeline is called in the middle of things and may call back; a call that comes in while
-`pump` runs is served by that run.
+session with room. It runs when something is offered, when places come free, when tokens have ripened (some at
+a time, while none but campaigns wait: `rate`), when a pause ends. The pipeline is called in the middle of
+things and may call back; a call that comes in while `pump` runs is served by that run.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from smsproxy.links.base import LinkEvents, Submission
+from smsproxy.links.base import PATIENT_LANE, LinkEvents, Submission
 from smsproxy.links.places import NANO, Places
-from smsproxy.links.rate import Rate
+from smsproxy.links.rate import SHORTEST_REST_S, Rate
 from smsproxy.links.retries import Retries
 from smsproxy.links.sessions import Session, Sessions
 from smsproxy.links.throttle import Throttle
 from smsproxy.links.waiting import FairQueue
-
-_SHORTEST_TIMER_S = 0.001
-"""uvloop's clock ticks in milliseconds: a shorter timer would only turn the loop until it does."""
 
 
 class Turns:
@@ -62,6 +59,7 @@ class Turns:
         self._handler = handler
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
+        """Set while whoever's turn it is waits for a token or the end of a pause, and for nothing else."""
         self._pumping = False
 
     def __repr__(self) -> str:
@@ -85,14 +83,25 @@ class Turns:
         """Serve whoever's turn it is; arrange to be called when a token or the end of a pause allows more."""
         if self._pumping:
             return
+        self.stop_timer()
         self._pumping = True
         try:
             delay_s = self._serve(self._loop.time())
         finally:
             self._pumping = False
         if delay_s:
-            self.stop_timer()
-            self._timer = self._loop.call_later(max(delay_s, _SHORTEST_TIMER_S), self.pump)
+            rest_s = SHORTEST_REST_S if self.hurried else self._rate.rest_s
+            self._timer = self._loop.call_later(max(delay_s, rest_s), self.pump)
+
+    def go_on(self) -> None:
+        """`pump` for what brings no token: of no effect while one, or the end of a pause, is waited for."""
+        if self._timer is None or self._retries.queue or self._places.held:
+            self.pump()
+
+    @property
+    def hurried(self) -> int:
+        """How many unary calls wait."""
+        return self.waiting.count(lambda key: key[1] != PATIENT_LANE)
 
     def stop_timer(self) -> None:
         if self._timer is not None:

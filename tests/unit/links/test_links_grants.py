@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from links_kit import Bench, Message
 
 from smsproxy.domain.outcome import Accepted, InDoubt, Refused
+from smsproxy.limits.gcra import Gcra
 from smsproxy.links.base import Offer
 from smsproxy.smpp.constants import ESME_RINVDSTADR, ESME_RSYSERR
 from smsproxy.smpp.events import (
@@ -21,12 +22,14 @@ from smsproxy.smpp.events import (
 )
 
 OTP = (2, "unary")
+CAMPAIGN = (1, "stream")
 
 
 # --- the straight road -----------------------------------------------------------------------------------
 
 
 OTP = (2, "unary")
+CAMPAIGN = (1, "stream")
 
 
 def test_a_message_is_granted_a_place_written_and_accepted() -> None:
@@ -142,6 +145,77 @@ def test_the_timer_is_never_shorter_than_the_clock_can_tell() -> None:
     bench.offer()
     bench.offer()
     assert bench.loop.timers == [pytest.approx(bench.loop.now + 0.001)]
+
+
+def test_tokens_that_ripen_within_ten_ms_are_given_out_together() -> None:
+    bench = Bench(rate_per_s=1000, burst=200, window=1000)
+    for _ in range(230):
+        bench.offer(key=CAMPAIGN)
+    assert len(bench.session.written) == 200
+    bench.loop.advance(0.009)
+    assert len(bench.session.written) == 200
+    bench.loop.advance(0.0011)
+    assert len(bench.session.written) == 210
+    bench.loop.advance(0.0201)
+    assert len(bench.session.written) == 230
+    bench.answer_all()
+    bench.assert_at_rest()
+
+
+def test_a_small_burst_is_given_out_before_it_is_full() -> None:
+    bench = Bench(rate_per_s=1000, burst=8, window=1000, max_waiting=1000)
+    for _ in range(108):
+        bench.offer(key=CAMPAIGN)
+    bench.loop.advance(0.1001)
+    assert len(bench.session.written) == 108
+
+
+def test_while_a_token_is_waited_for_neither_streams_nor_answers_look_for_one() -> None:
+    looks: list[int] = []
+
+    class Counting(Gcra):
+        def take(self, now_ns: int, n: int = 1) -> int:
+            looks.append(now_ns)
+            return super().take(now_ns, n)
+
+    bench = Bench(rate_per_s=10, burst=2, shaper=Counting(10, 2))
+    first = bench.offer()
+    for _ in range(3):
+        bench.offer()
+    seen = len(looks)
+    bench.offer(key=CAMPAIGN)
+    bench.answer(first)
+    assert len(looks) == seen
+    bench.loop.advance(0.301)
+    bench.answer_all()
+    bench.assert_at_rest()
+
+
+def test_an_otp_takes_its_turn_at_what_has_ripened_without_the_timer() -> None:
+    bench = Bench(rate_per_s=1000, burst=200, window=1000)
+    for number in range(230):
+        bench.offer(key=CAMPAIGN, name=f"c{number}")
+    bench.loop.now += 0.005
+    bench.offer(key=OTP, name="otp")
+    assert ("otp", 1) in bench.session.written
+    assert len(bench.session.written) == 205
+
+
+def test_an_otp_that_finds_nothing_ripe_waits_for_the_next_tokens_alone() -> None:
+    bench = Bench(rate_per_s=1000, burst=200, window=1000)
+    for number in range(230):
+        bench.offer(key=CAMPAIGN, name=f"c{number}")
+    bench.offer(key=OTP, name="otp")
+    bench.loop.advance(0.0025)
+    assert [name for name, _ in bench.session.written[200:]] == ["c200", "otp"]
+    assert bench.loop.timers == [pytest.approx(bench.loop.now + 0.0095, abs=0.001)]
+
+
+def test_places_that_come_free_are_used_at_once_when_tokens_are_there() -> None:
+    bench = Bench(rate_per_s=1000, burst=200, window=2)
+    messages = [bench.offer() for _ in range(4)]
+    bench.answer(messages[0])
+    assert len(bench.session.written) == 3
 
 
 def test_an_otp_is_served_in_the_next_turn_of_a_busy_link() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from smsproxy.limits.gcra import Gcra
 from smsproxy.links.pace import Pace
 from smsproxy.links.rate import Rate
@@ -17,7 +19,7 @@ def shrunk(pace: Pace, now_ns: int) -> None:
 
 
 def test_a_link_that_was_never_throttled_has_the_rate_that_is_set() -> None:
-    rate = Rate(10, Gcra(10, 1), Pace(10))
+    rate = Rate(10, 1, Gcra(10, 1), Pace(10))
     assert (rate.per_s, rate.shrunk, rate.shrinks, repr(rate)) == (10, False, 0, "<Rate 10/10>")
     assert rate.take(NANO) == 0
     assert rate.take(NANO) == rate.wait(NANO) == NANO // 10
@@ -25,7 +27,7 @@ def test_a_link_that_was_never_throttled_has_the_rate_that_is_set() -> None:
 
 def test_a_shrunk_link_waits_for_the_slower_of_the_two() -> None:
     pace = Pace(1000)
-    rate = Rate(1000, Gcra(1000, 1000), pace)
+    rate = Rate(1000, 1000, Gcra(1000, 1000), pace)
     shrunk(pace, NANO)
     assert rate.shrunk
     assert (rate.shrinks, rate.per_s) == (1, pace.per_s)
@@ -36,9 +38,27 @@ def test_a_shrunk_link_waits_for_the_slower_of_the_two() -> None:
 
 def test_what_the_shrunk_rate_keeps_back_takes_no_token_of_the_other() -> None:
     pace = Pace(0)
-    rate = Rate(0, shaper := Gcra(1, 2), pace)
+    rate = Rate(0, 0, shaper := Gcra(1, 2), pace)
     shrunk(pace, NANO)
     assert rate.take(2 * NANO) == 0
     for _ in range(5):
         assert rate.take(2 * NANO) > 0
     assert shaper.wait(2 * NANO) == 0
+
+
+@pytest.mark.parametrize(
+    ("rate_per_s", "burst", "rest_s"),
+    [(1000, 200, 0.010), (1000, 0, 0.010), (1000, 8, 0.004), (1000, 1, 0.001), (0, 0, 0.001)],
+)
+def test_tokens_ripen_for_ten_ms_or_for_half_of_their_burst(
+    rate_per_s: int, burst: int, rest_s: float
+) -> None:
+    rate = Rate(rate_per_s, burst, Gcra(rate_per_s, burst), Pace(rate_per_s))
+    assert rate.rest_s == rest_s
+
+
+def test_a_shrunk_link_gives_tokens_out_as_they_come() -> None:
+    pace = Pace(1000)
+    rate = Rate(1000, 200, Gcra(1000, 200), pace)
+    shrunk(pace, NANO)
+    assert rate.rest_s == 0.001
