@@ -211,16 +211,19 @@ def limits(settings: Settings, remote: Remote | None) -> Limits:
     source = TokenSource(remote, log, instances=settings.limits.instances, refuse_when_away=refuse)
 
     def shaper(
-        link_id: int, link: LinkSettings, waiting: Callable[[], int], wake: Callable[[], None]
+        link_id: int,
+        link: LinkSettings,
+        waiting: Callable[[], int],
+        hurried: Callable[[], bool],
+        wake: Callable[[], None],
     ) -> Shaper:
-        return link_bucket(link_id, link.rate_per_s, link.burst, source, waiting=waiting, wake=wake)
+        rate_per_s, burst = link.rate_per_s, link.burst
+        return link_bucket(link_id, rate_per_s, burst, source, waiting=waiting, hurried=hurried, wake=wake)
 
     return Limits(SharedLimits(rate_per_s, apps, source), shaper, source)
 
 
-def _local_shaper(
-    _link_id: int, settings: LinkSettings, _waiting: Callable[[], int], _wake: Callable[[], None]
-) -> Gcra:
+def _local_shaper(_link_id: int, settings: LinkSettings, *_: Callable[[], object]) -> Gcra:
     return Gcra(settings.rate_per_s, settings.burst)
 
 

@@ -18,14 +18,25 @@ PACE_NS = 10 * NS_PER_MS
 """Between two askings of an empty bucket: `retry_after_ms` is exact to 10 ms, and a hundred small calls a
 second would buy nothing."""
 LINK_PACE_NS = 25 * NS_PER_MS
-"""The same for a link, where nobody is told a time and what one asking brings goes through the store
-together: at half a lease, as often as one that is not empty asks."""
+"""The same for a link while nobody in a hurry waits for it: what one asking brings goes through the store
+together. At half a lease, as often as one that is not empty asks."""
 
 
 class Lease:
     """The tokens in hand of one limit. `rate_per_s` and `burst` at least 1."""
 
-    __slots__ = ("_empty_until", "_low", "_pace_ns", "_size", "_tokens", "_touched", "burst", "rate_per_s")
+    __slots__ = (
+        "_empty_until",
+        "_hurried_pace_ns",
+        "_hurried_until",
+        "_low",
+        "_pace_ns",
+        "_size",
+        "_tokens",
+        "_touched",
+        "burst",
+        "rate_per_s",
+    )
 
     def __init__(self, rate_per_s: int, burst: int, pace_ns: int = PACE_NS) -> None:
         self.rate_per_s = rate_per_s
@@ -33,10 +44,12 @@ class Lease:
         self._size = min(rate_per_s * LEASE_MS // 1000, burst)
         self._low = self._size // 2
         # A bucket that fills up in less than the pace would lose tokens to it: ask twice in that time.
-        self._pace_ns = min(pace_ns, burst * NS_PER_S // rate_per_s // 2)
+        half_ns = burst * NS_PER_S // rate_per_s // 2
+        self._pace_ns, self._hurried_pace_ns = min(pace_ns, half_ns), min(PACE_NS, half_ns)
         self._tokens = 0
         self._touched = 0
         self._empty_until = 0
+        self._hurried_until = 0
 
     def __repr__(self) -> str:
         return f"<Lease {self._tokens} of {self.rate_per_s}/s burst={self.burst}>"
@@ -60,9 +73,9 @@ class Lease:
         """Whether it is time to ask for more, so that a busy stream never waits."""
         return self._tokens < self._low and now_ns >= self._empty_until
 
-    def empty_for(self, now_ns: int) -> int:
+    def empty_for(self, now_ns: int, *, hurried: bool = False) -> int:
         """How long the shared bucket is known to have nothing; 0: it may have something, ask."""
-        return max(0, self._empty_until - now_ns)
+        return max(0, (self._hurried_until if hurried else self._empty_until) - now_ns)
 
     def wanted(self, now_ns: int, waiting: int) -> int:
         """Tokens to ask for: what is waiting, and the stock; at least one."""
@@ -78,3 +91,4 @@ class Lease:
         if granted:
             self._touched = now_ns
         self._empty_until = now_ns + max(wait_ns, self._pace_ns) if wait_ns else 0
+        self._hurried_until = now_ns + max(wait_ns, self._hurried_pace_ns) if wait_ns else 0

@@ -28,7 +28,7 @@ class SharedBucket:
     there are instances, so it is exactly rate / instances; it keeps its state over short outages.
     """
 
-    __slots__ = ("_asked", "_fallback", "_lease", "_source", "_waiting", "_wake", "name")
+    __slots__ = ("_asked", "_fallback", "_hurried", "_lease", "_source", "_waiting", "_wake", "name")
 
     def __init__(
         self,
@@ -39,17 +39,19 @@ class SharedBucket:
         *,
         waiting: Callable[[], int],
         wake: Callable[[], None],
+        hurried: Callable[[], bool] = lambda: True,
         pace_ns: int = PACE_NS,
     ) -> None:
         """`waiting()` tells how many want a token now; `wake()` is called when an answer has come.
 
-        `pace_ns`: how often an empty bucket is asked at most.
+        An empty bucket is asked once in `pace_ns` at most, while `hurried()` once in PACE_NS.
         """
         self.name = name
         self._fallback = Gcra(rate_per_s, burst)
         self._lease = Lease(rate_per_s, self._fallback.burst, pace_ns)
         self._source = source
         self._waiting = waiting
+        self._hurried = hurried
         self._wake = wake
         self._asked = False
 
@@ -74,6 +76,8 @@ class SharedBucket:
         source = self._source
         if not source.away:
             empty_ns = lease.empty_for(now_ns)
+            if empty_ns and self._hurried():
+                empty_ns = lease.empty_for(now_ns, hurried=True)
             if empty_ns:
                 return empty_ns
             if self._ask():
@@ -170,10 +174,13 @@ def link_bucket(
     source: TokenSource,
     *,
     waiting: Callable[[], int],
+    hurried: Callable[[], bool],
     wake: Callable[[], None],
 ) -> Bucket:
     """What shapes a link; one without a rate needs no Redis."""
     if not rate_per_s:
         return Gcra(0)
     name = f"link:{link_id}"
-    return LinkBucket(name, rate_per_s, burst, source, waiting=waiting, wake=wake, pace_ns=LINK_PACE_NS)
+    return LinkBucket(
+        name, rate_per_s, burst, source, waiting=waiting, hurried=hurried, wake=wake, pace_ns=LINK_PACE_NS
+    )

@@ -107,8 +107,9 @@ class Shaper(Protocol):
         ...
 
 
-MakeShaper = Callable[[int, LinkSettings, Callable[[], int], Callable[[], None]], Shaper]
-"""(link_id, settings, how many segments could use a token now, what to call when tokens have come)."""
+MakeShaper = Callable[[int, LinkSettings, Callable[[], int], Callable[[], bool], Callable[[], None]], Shaper]
+"""(link_id, settings, how many segments could use a token now, whether unary calls are among those who wait,
+what to call when tokens have come)."""
 
 
 class LinkEvents(Protocol):

@@ -117,6 +117,11 @@ class Link:
         """Segments that only want a token: of those who wait, as many as there are places for."""
         return min(self.waiting, max(0, self._window - self.in_flight - self._places.granted))
 
+    @property
+    def hurried(self) -> bool:
+        """A unary call waits."""
+        return self._turns.hurried > 0
+
     def receipt_key(self, smsc_id: str) -> str:
         """The id of a submit_sm_resp as receipts of this link will spell it."""
         return receipt_key(smsc_id, self.settings.receipt_id, "response")

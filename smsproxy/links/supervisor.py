@@ -90,8 +90,10 @@ class LinkSupervisor:
     def _start(self, link_id: int, settings: LinkSettings) -> LinkRunner:
         text = text_options(settings, self._max_segments)
         loop = asyncio.get_running_loop()
-        # The shaper knows the link and the link its shaper: hence the two functions of a link to come.
-        shaper = self._make_shaper(link_id, settings, lambda: link.tokens_wanted, lambda: link.pump())
+        # The shaper knows the link and the link its shaper: hence the functions of a link to come.
+        shaper = self._make_shaper(
+            link_id, settings, lambda: link.tokens_wanted, lambda: link.hurried, lambda: link.pump()
+        )
         link = Link(link_id, settings, text, shaper, self._handler, loop, self._references)
         runner = LinkRunner(link, self._log, self._connects)
         runner.start()

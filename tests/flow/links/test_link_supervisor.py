@@ -53,7 +53,7 @@ class Office:
         self.log = Lines()
         log: Any = self.log
         self.supervisor = LinkSupervisor(
-            self.desk, lambda _id, one, _waiting, _wake: Gcra(one.rate_per_s, one.burst), 10, log
+            self.desk, lambda _id, one, *_: Gcra(one.rate_per_s, one.burst), 10, log
         )
         self.directory = self.supervisor.directory
 

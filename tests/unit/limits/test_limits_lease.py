@@ -161,6 +161,7 @@ def test_a_link_s_empty_bucket_is_asked_half_a_lease_later_unless_its_burst_is_s
     lease = Lease(RATE, BURST, LINK_PACE_NS)
     lease.filled(0, 3, 1)
     assert lease.empty_for(0) == LEASE_MS * MS // 2
+    assert lease.empty_for(0, hurried=True) == 10 * MS
     small = Lease(12_000, 120, LINK_PACE_NS)
     small.filled(0, 0, 1)
     assert small.empty_for(0) == 5 * MS

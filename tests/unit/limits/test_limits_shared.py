@@ -222,7 +222,9 @@ class Shaped:
     def __init__(self, remote: Remote, rate: int, burst: int, *, refuse: bool = False) -> None:
         self.source = TokenSource(remote, LOG, instances=2, refuse_when_away=refuse)
         self.woken = asyncio.Event()
-        self.bucket = link_bucket(100, rate, burst, self.source, waiting=lambda: 1, wake=self.woken.set)
+        self.bucket = link_bucket(
+            100, rate, burst, self.source, waiting=lambda: 1, hurried=lambda: False, wake=self.woken.set
+        )
 
     def now_ns(self) -> int:
         return int(asyncio.get_running_loop().time() * NS_PER_S)
@@ -263,15 +265,20 @@ async def test_two_links_of_one_account_share_its_rate(redis: RedisServer) -> No
         assert loop.time() - began < 2
 
 
-async def test_a_link_and_an_app_over_their_rate_ask_at_their_own_pace(redis: RedisServer) -> None:
+@pytest.mark.parametrize(("hurried", "pace_ms"), [(False, 25), (True, 10)])
+async def test_a_link_over_its_rate_asks_seldom_while_nobody_in_a_hurry_waits(
+    redis: RedisServer, hurried: bool, pace_ms: int
+) -> None:
     async with a_remote(redis.url) as remote:
         source = TokenSource(remote, LOG, instances=2, refuse_when_away=False)
-        link = link_bucket(100, 1000, 1000, source, waiting=lambda: 1, wake=lambda: None)
+        link = link_bucket(
+            100, 1000, 1000, source, waiting=lambda: 1, hurried=lambda: hurried, wake=lambda: None
+        )
         app = SharedBucket("app:1", 1000, 1000, source, waiting=lambda: 1, wake=lambda: None)
         assert isinstance(link, SharedBucket)
-        for bucket, pace_ms in ((link, 25), (app, 10)):
+        for bucket, wait_ms in ((link, pace_ms), (app, 10)):
             bucket.filled(0, granted=0, wait_ns=1)
-            assert bucket.take(0) == pace_ms * NS_PER_MS
+            assert bucket.take(0) == wait_ms * NS_PER_MS
 
 
 async def test_a_link_without_a_rate_asks_nobody(redis: RedisServer) -> None:
