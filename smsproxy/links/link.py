@@ -162,7 +162,7 @@ class Link:
             return Offer.FULL
         self._waiting.push(submission.fair_key, submission)
         if patient:
-            self._turns.go_on()
+            self._turns.joined()
         else:
             self.pump()
         return _GRANTED if submission.slots or submission.stopped else Offer.WAITING

@@ -98,6 +98,11 @@ class Turns:
         if self._timer is None or self._retries.queue or self._places.held:
             self.pump()
 
+    def joined(self) -> None:
+        """A campaign's message was put among `waiting`: as `go_on`; without a free place an answer will."""
+        if self._sessions.next_free() is not None:
+            self.go_on()
+
     @property
     def hurried(self) -> int:
         """How many unary calls wait."""

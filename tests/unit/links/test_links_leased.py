@@ -13,8 +13,10 @@ class Purse:
 
     def __init__(self) -> None:
         self.tokens = 0
+        self.asked = 0
 
     def take(self, now_ns: int, n: int = 1) -> int:
+        self.asked += 1
         if self.tokens < n:
             return 5_000_000
         self.tokens -= n
@@ -38,6 +40,19 @@ def test_messages_wait_in_their_turns_until_the_link_is_woken_with_tokens() -> N
     assert bench.session.written[-1] == ("m3", 1)
     for message in messages:
         bench.answer(message)
+    bench.assert_at_rest()
+
+
+def test_who_joins_a_crowd_that_waits_for_tokens_asks_for_none_and_arms_no_timer() -> None:
+    purse = Purse()
+    bench = Bench(shaper=purse, window=100)
+    messages = [bench.offer() for _ in range(50)]
+    assert purse.asked <= 2
+    assert len(bench.loop.timers) == 1
+    purse.tokens = 50
+    bench.loop.advance(0.005)
+    assert [name for name, _ in bench.session.written] == [message.name for message in messages]
+    bench.answer_all()
     bench.assert_at_rest()
 
 
