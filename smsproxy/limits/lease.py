@@ -14,6 +14,8 @@ LEASE_MS = 50
 """Tokens in stock, as time of the rate."""
 LAPSE_NS = NS_PER_S
 """Unused for so long, a lease is worth nothing: another instance may need the tokens more."""
+TAKEN, LOW = 1, 2
+"""Answers of `Lease.take`: spent; LOW: and it is time to ask for more, so that a busy stream never waits."""
 PACE_NS = 10 * NS_PER_MS
 """Between two askings of an empty bucket: `retry_after_ms` is exact to 10 ms, and a hundred small calls a
 second would buy nothing."""
@@ -54,13 +56,14 @@ class Lease:
     def __repr__(self) -> str:
         return f"<Lease {self._tokens} of {self.rate_per_s}/s burst={self.burst}>"
 
-    def take(self, now_ns: int, n: int = 1) -> bool:
-        """Whether `n` tokens were in hand; then they are spent."""
-        if self._tokens < n or now_ns - self._touched >= LAPSE_NS:
-            return False
-        self._tokens -= n
+    def take(self, now_ns: int, n: int = 1) -> int:
+        """TAKEN or LOW: `n` tokens were in hand and are spent. 0: they were not."""
+        left = self._tokens - n
+        if left < 0 or now_ns - self._touched >= LAPSE_NS:
+            return 0
+        self._tokens = left
         self._touched = now_ns
-        return True
+        return LOW if left < self._low and now_ns >= self._empty_until else TAKEN
 
     def has(self, now_ns: int, n: int = 1) -> bool:
         return self._tokens >= n and now_ns - self._touched < LAPSE_NS
@@ -68,10 +71,6 @@ class Lease:
     def give_back(self, n: int = 1) -> None:
         """Tokens that were taken a moment ago and not used."""
         self._tokens += n
-
-    def is_low(self, now_ns: int) -> bool:
-        """Whether it is time to ask for more, so that a busy stream never waits."""
-        return self._tokens < self._low and now_ns >= self._empty_until
 
     def empty_for(self, now_ns: int, *, hurried: bool = False) -> int:
         """How long the shared bucket is known to have nothing; 0: it may have something, ask."""

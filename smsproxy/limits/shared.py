@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from smsproxy.limits.base import ASK, NS_PER_MS, UNAVAILABLE, Bucket, Parked
 from smsproxy.limits.gcra import Gcra
-from smsproxy.limits.lease import LINK_PACE_NS, PACE_NS, Lease
+from smsproxy.limits.lease import LINK_PACE_NS, LOW, PACE_NS, Lease
 from smsproxy.limits.local import LocalLimits
 from smsproxy.limits.source import TokenSource
 
@@ -29,6 +29,8 @@ class SharedBucket:
     """
 
     __slots__ = ("_asked", "_fallback", "_hurried", "_lease", "_source", "_waiting", "_wake", "name")
+    _when_asked = ASK
+    """What `take` answers whom it has asked for."""
 
     def __init__(
         self,
@@ -68,12 +70,12 @@ class SharedBucket:
 
     def take(self, now_ns: int, n: int = 1) -> int:
         """0 = taken; ASK = it was asked for, `wake` will tell; else the ns after which to try again."""
-        lease = self._lease
-        if lease.take(now_ns, n):
-            if lease.is_low(now_ns) and not self._source.away:
+        lease, source = self._lease, self._source
+        taken = lease.take(now_ns, n)
+        if taken:
+            if taken == LOW and not source.away:
                 self._ask()
             return 0
-        source = self._source
         if not source.away:
             empty_ns = lease.empty_for(now_ns)
             if empty_ns and self._hurried():
@@ -81,7 +83,7 @@ class SharedBucket:
             if empty_ns:
                 return empty_ns
             if self._ask():
-                return ASK
+                return self._when_asked
         if source.refuse_when_away:
             return _AWAY_POLL_NS
         return self._fallback.take(now_ns, n * source.instances)
@@ -128,10 +130,7 @@ class LinkBucket(SharedBucket):
     """The same for a link, which looks again by a timer and knows no ASK."""
 
     __slots__ = ()
-
-    def take(self, now_ns: int, n: int = 1) -> int:
-        wait_ns = super().take(now_ns, n)
-        return wait_ns if wait_ns >= 0 else _ROUND_TRIP_NS
+    _when_asked = _ROUND_TRIP_NS
 
 
 class SharedLimits(LocalLimits):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsproxy.limits.base import NS_PER_MS, NS_PER_S
-from smsproxy.limits.lease import LAPSE_NS, LEASE_MS, LINK_PACE_NS, PACE_NS, Lease
+from smsproxy.limits.lease import LAPSE_NS, LEASE_MS, LINK_PACE_NS, LOW, PACE_NS, TAKEN, Lease
 
 RATE = 200
 BURST = 50
@@ -47,13 +47,14 @@ class Instance:
         self.spent: list[int] = []
 
     def want(self, now_ns: int) -> None:
-        if not self.lease.take(now_ns):
+        taken = self.lease.take(now_ns)
+        if not taken:
             if self.lease.empty_for(now_ns):
                 return
             self._fill(now_ns, 1)
             if not self.lease.take(now_ns):
                 return
-        elif self.lease.is_low(now_ns):
+        elif taken == LOW:
             self._fill(now_ns, 0)
         self.spent.append(now_ns)
 
@@ -136,16 +137,16 @@ def test_using_it_keeps_it() -> None:
 def test_it_asks_again_before_it_is_used_up() -> None:
     lease = Lease(RATE, BURST)
     lease.filled(0, 10, 0)
-    low = [lease.take(1) and lease.is_low(1) for _ in range(10)]
-    assert low == [False] * 5 + [True] * 5
+    assert [lease.take(1) for _ in range(10)] == [TAKEN] * 5 + [LOW] * 5
 
 
 def test_an_empty_bucket_is_left_alone_until_it_can_have_something() -> None:
     lease = Lease(RATE, BURST)
     lease.filled(0, 0, 30 * MS)
     assert lease.empty_for(0) == 30 * MS
-    assert not lease.is_low(29 * MS)
     assert lease.empty_for(30 * MS) == 0
+    lease.filled(0, 2, 30 * MS)
+    assert [lease.take(29 * MS), lease.take(30 * MS)] == [TAKEN, LOW]
 
 
 def test_an_empty_bucket_is_asked_at_most_every_ten_ms_unless_its_burst_is_small() -> None:
