@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import ConnectionPool
@@ -26,6 +27,15 @@ CONNECT_S = 1.0
 """For one connect: a probe's patience, not a caller's."""
 _SENTINEL_S = 0.4
 """For a Sentinel's answer: a probe gets past one or two that are deaf."""
+
+
+class _PackedInC:
+    """For a connection of the library, which packs every argument in Python: a batch has hundreds of keys."""
+
+    def pack_command(self, *args: str | bytes | int) -> list[bytes]:
+        name, *more = args
+        words = name.split() if isinstance(name, str) else [name]  # "CONFIG GET" are two words to a server
+        return [hiredis.pack_command((*words, *more))]
 
 
 def make_client(url: RemoteUrl, max_connections: int) -> Client:
@@ -57,11 +67,14 @@ def make_client(url: RemoteUrl, max_connections: int) -> Client:
         }
         sentinels = Sentinel(url.hosts, sentinel_kwargs=asking, **options)
         client: Redis = sentinels.master_for(url.service)
-        return client
-    if url.kind == "unix":
-        return Redis(unix_socket_path=url.path, **options)
-    ((host, port),) = url.hosts
-    return Redis(host=host, port=port, **options)
+    elif url.kind == "unix":
+        client = Redis(unix_socket_path=url.path, **options)
+    else:
+        ((host, port),) = url.hosts
+        client = Redis(host=host, port=port, **options)
+    pool = client.connection_pool
+    pool.connection_class = type("Connection", (_PackedInC, pool.connection_class), {})
+    return client
 
 
 def open_connections(client: Client) -> int:
