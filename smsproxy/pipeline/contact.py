@@ -26,6 +26,7 @@ from smsproxy.policy.base import PolicyEngine, PolicyRequest, PolicyUnavailableE
 LATE_MAX = 100_000
 """Reservations that wait for the engine to come back; then the oldest stays counted."""
 _UNAVAILABLE = "the contact policy is not available"
+_OK = Verdict.OK
 
 
 class ContactStage:
@@ -85,34 +86,36 @@ class ContactStage:
         jobs = [job for job in batch if job is not None]
         asking = [job for job in jobs if job.reservation is None]
         giving = [job for job in jobs if job.reservation is not None]
-        requests = [_request(job) for job in asking]
-        late = self._late_but(requests) if len(jobs) < len(batch) else []
+        late = self._late_but(asking) if len(jobs) < len(batch) else []
         released = False
-        if requests and (giving or late):
-            released, _ = await asyncio.gather(self._release(giving, late), self._reserve(asking, requests))
-        elif requests:
-            await self._reserve(asking, requests)
+        if asking and (giving or late):
+            released, _ = await asyncio.gather(self._release(giving, late), self._reserve(asking))
+        elif asking:
+            await self._reserve(asking)
         elif giving or late:
             released = await self._release(giving, late)
         if self._late and self._timer is None:
             delay_s = 0.0 if late and released else RETRY_S
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._late_are_due)
 
-    def _late_but(self, requests: list[PolicyRequest]) -> list[PolicyRequest]:
+    def _late_but(self, asking: list[Job]) -> list[PolicyRequest]:
         """The next of the late ones to give back; not those that are just being asked for again."""
-        wanted = {request.message_id for request in requests}
+        wanted = {job.message_id for job in asking}
         late = (one for message_id, one in self._late.items() if message_id not in wanted)
         return list(islice(late, self._engine.max_batch))
 
-    async def _reserve(self, jobs: list[Job], requests: list[PolicyRequest]) -> None:
+    async def _reserve(self, jobs: list[Job]) -> None:
+        requests = [self._request(job) for job in jobs]  # and nothing between: no reload, by other rules
         verdicts = await self._reserves.result(self._engine.reserve(requests))
         if verdicts is None:
             verdicts = [Verdict.UNAVAILABLE] * len(jobs)
+        late, passed = self._late, self._passed
         for job, request, verdict in zip(jobs, requests, verdicts, strict=True):
-            if verdict is Verdict.OK:
-                self._late.pop(request.message_id, None)
+            if verdict is _OK:
+                if late:
+                    late.pop(request.message_id, None)
                 job.reservation = request
-                self._passed(job)
+                passed(job)
             elif verdict is Verdict.UNAVAILABLE:
                 self._refused(job, refusal(job, Status.UNAVAILABLE, _UNAVAILABLE))
             else:
@@ -162,15 +165,16 @@ class ContactStage:
         self._timer = None
         self._turns.add(None)
 
-
-def _request(job: Job) -> PolicyRequest:
-    message = job.message
-    return PolicyRequest(
-        job.message_id,
-        message.strategy,
-        message.app_id,
-        message.daddr,
-        message.saddr,
-        hashlib.sha256(message.text.encode()).digest(),
-        message.task_id,
-    )
+    def _request(self, job: Job) -> PolicyRequest:
+        message = job.message
+        strategy = message.strategy
+        reads_text = self._engine.reads_text(strategy)
+        return PolicyRequest(
+            job.message_id,
+            strategy,
+            message.app_id,
+            message.daddr,
+            message.saddr,
+            hashlib.sha256(message.text.encode()).digest() if reads_text else b"",
+            message.task_id,
+        )

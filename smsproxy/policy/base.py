@@ -49,7 +49,8 @@ class PolicyRequest:
     """Normalised: digits without ``+``."""
     saddr: str
     text_sha256: bytes
-    """Empty: there is no text yet (an audience is screened), so no rule about texts applies."""
+    """Empty: there is no text yet (an audience is screened), or the engine reads none, so no rule about texts
+    applies."""
     task_id: int = 0
 
 
@@ -63,6 +64,10 @@ class PolicyEngine(Protocol):
 
     def knows(self, strategy: str) -> bool:
         """Whether `strategy` is configured. A message with another name is `invalid`."""
+        ...
+
+    def reads_text(self, strategy: str) -> bool:
+        """Whether `text_sha256` makes a difference to it, as it is configured now."""
         ...
 
     async def reserve(self, batch: Sequence[PolicyRequest]) -> list[Verdict]:

@@ -14,12 +14,16 @@ from zoneinfo import ZoneInfo
 
 from smsproxy.policy.base import PolicyRequest, Verdict
 from smsproxy.policy.days import Moment, moment_at
-from smsproxy.policy.evaluator import Judgement
+from smsproxy.policy.evaluator import GRANTED, Judgement
 from smsproxy.policy.state import Case, PolicyState
 from smsproxy.policy.strategies import Rule, Rulebook, Strategy
 
 DOUBTFUL_MAX = 100_000
 """As many as the pipeline keeps to give back; then the oldest stay counted until their week is over."""
+_LISTED = Judgement(Verdict.BLACKLIST)
+_UNKNOWN = Judgement(Verdict.UNAVAILABLE)
+_OK = Verdict.OK
+_new = tuple.__new__  # half the price of a NamedTuple's own constructor
 
 
 class NumberList(Protocol):
@@ -92,6 +96,10 @@ class ContactPolicy:
         """See `PolicyEngine`."""
         return strategy in self._rulebook
 
+    def reads_text(self, strategy: str) -> bool:
+        """See `PolicyEngine`."""
+        return self._state.judges_all or strategy in self._rulebook.with_window
+
     def reload(self, strategies: Iterable[Strategy], timezone: str) -> None:
         """Take new rules; counts go on where name and scope stay. Raises as __init__, changing nothing."""
         rulebook, zone = Rulebook(strategies), ZoneInfo(timezone)
@@ -108,10 +116,17 @@ class ContactPolicy:
     async def reserve(self, batch: Sequence[PolicyRequest]) -> list[Verdict]:
         """See `PolicyEngine`. A strategy that a reload has just removed answers `unavailable`."""
         rules, judgements = await self._judged(batch, self._state.reserve)
-        return [
-            self._answer(rule, request, judgement)
-            for rule, request, judgement in zip(rules, batch, judgements, strict=True)
-        ]
+        verdicts: list[Verdict] = []
+        passed: list[str] = []
+        for rule, request, judgement in zip(rules, batch, judgements, strict=True):
+            if judgement is GRANTED and rule is not None:
+                passed.append(rule.name)
+                verdicts.append(_OK)
+            else:
+                verdicts.append(self._answer(rule, request, judgement))
+        for name, count in Counter(passed).items():
+            self.verdicts[name, _OK] += count
+        return verdicts
 
     async def check(self, batch: Sequence[PolicyRequest]) -> list[Verdict]:
         """See `PolicyEngine`. The verdict is what a message would be told: a shadow strategy says ok."""
@@ -125,28 +140,33 @@ class ContactPolicy:
         batch: Sequence[PolicyRequest],
         judge: Callable[[Sequence[Case], Moment], Coroutine[object, object, list[Judgement]]],
     ) -> tuple[list[Rule | None], list[Judgement]]:
-        rules = [self._rulebook.get(request.strategy) for request in batch]
-        judgements = [self._without_state(*case) for case in zip(rules, batch, strict=True)]
-        cases = [
-            Case(rule, request)
-            for rule, request, judgement in zip(rules, batch, judgements, strict=True)
-            if rule is not None and judgement is None
-        ]
-        asked = iter(await judge(cases, moment_at(self._clock(), self._zone)) if cases else ())
-        return rules, [judgement or next(asked) for judgement in judgements]
+        rules: list[Rule | None] = []
+        judgements: list[Judgement | None] = []
+        cases: list[Case] = []
+        get, asks_all = self._rulebook.get, self._state.judges_all
+        for request in batch:
+            rule = get(request.strategy)
+            judgement = _UNKNOWN if rule is None else self._listed(request.daddr) if rule.blacklist else None
+            if judgement is None and rule is not None:
+                if asks_all or rule.needs_state:
+                    cases.append(_new(Case, (rule, request)))
+                else:
+                    judgement = GRANTED
+            rules.append(rule)
+            judgements.append(judgement)
+        asked = await judge(cases, moment_at(self._clock(), self._zone)) if cases else []
+        if len(asked) == len(batch):
+            return rules, asked
+        rest = iter(asked)
+        return rules, [judgement or next(rest) for judgement in judgements]
 
-    def _without_state(self, rule: Rule | None, request: PolicyRequest) -> Judgement | None:
-        """What needs no memory; None when the state has to be asked."""
-        if rule is None:
-            return Judgement(Verdict.UNAVAILABLE)
-        if rule.blacklist:
-            if self._blacklist.contains(request.daddr):
-                return Judgement(Verdict.BLACKLIST)
-            if self._added is None:
-                return Judgement(Verdict.UNAVAILABLE)
-            if request.daddr in self._added:
-                return Judgement(Verdict.BLACKLIST)
-        return None if rule.needs_state or self._state.judges_all else Judgement(Verdict.OK)
+    def _listed(self, daddr: str) -> Judgement | None:
+        """What the blacklist says; None: nothing."""
+        if self._blacklist.contains(daddr):
+            return _LISTED
+        if self._added is None:
+            return _UNKNOWN
+        return _LISTED if daddr in self._added else None
 
     def _answer(self, rule: Rule | None, request: PolicyRequest, judgement: Judgement) -> Verdict:
         """What the caller is told, everything counted."""

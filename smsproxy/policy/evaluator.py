@@ -30,6 +30,10 @@ class Judgement(NamedTuple):
     """`unavailable`, and yet it may have been counted."""
 
 
+GRANTED = Judgement(Verdict.OK)
+"""The usual one. The same object each time, so that it is known at a glance."""
+
+
 def reserve(rule: Rule, request: PolicyRequest, moment: Moment, transaction: Transaction) -> Judgement:
     """Check what the rule's mode checks, and if that is granted, count what it counts."""
     message_id, now = request.message_id, moment.now
@@ -51,7 +55,7 @@ def reserve(rule: Rule, request: PolicyRequest, moment: Moment, transaction: Tra
     if rule.counts and tally is not None and not tally.holds(message_id):
         forgotten += tally.add(message_id, moment.day, rule.ids_kept)
         _store(transaction, tally_key, tally.pack(), week_expires_at(moment.week))
-    return Judgement(Verdict.OK, forgotten)
+    return Judgement(Verdict.OK, forgotten) if forgotten else GRANTED
 
 
 def _check(

@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
-from smsproxy.policy.base import PolicyRequest, PolicyUnavailableError, Verdict
+from smsproxy.policy.base import PolicyUnavailableError, Verdict
 from smsproxy.policy.days import Moment, week_expires_at
-from smsproxy.policy.evaluator import Judgement, claims_key_of, tally_key_of
+from smsproxy.policy.evaluator import GRANTED, Judgement, claims_key_of, tally_key_of
 from smsproxy.policy.state import Case
 from smsproxy.policy.strategies import Rule
-from smsproxy.remote.keys import by_tag, tag
+from smsproxy.remote.keys import TAGS, by_tag, tag
 from smsproxy.remote.remote import CALL_S, Argument, Call, Remote, RemoteUnavailableError
 from smsproxy.remote.script import Script
 
@@ -27,7 +27,7 @@ rule is one byte: a batch has no more different ones than cases."""
 
 _TEXT, _WEEK = 1, 2
 _JUDGEMENTS = {
-    ord("o"): Judgement(Verdict.OK),
+    ord("o"): GRANTED,
     ord("u"): Judgement(Verdict.DUPLICATE),
     ord("d"): Judgement(Verdict.DAILY_CP),
     ord("w"): Judgement(Verdict.WEEKLY_CP),
@@ -35,6 +35,10 @@ _JUDGEMENTS = {
 _GAVE_BACK = ord("y")
 _SPARED = Judgement(Verdict.UNAVAILABLE)
 _NO_ANSWER = Judgement(Verdict.UNAVAILABLE, in_doubt=True)
+_PREFIXES = tuple(f"smsproxy:{{{number}}}:policy:" for number in range(TAGS))
+_HEADS = tuple(tuple(bytes((place, with_keys)) for with_keys in range(4)) for place in range(MAX_BATCH))
+"""What stands before the message_id of a case: the place of its rule, and which keys it has."""
+_blake2b = hashlib.blake2b
 
 
 class SharedState:
@@ -124,27 +128,23 @@ class SharedState:
 def call_of(op: str, cases: Sequence[Case], moment: Moment) -> Call:
     """Keys and arguments of one run of the script."""
     keys: list[str] = []
-    rules: dict[Rule, int] = {}
-    asked: list[Argument] = []
+    places: dict[Rule, int] = {}
+    asked: list[bytes] = []
     for rule, request in cases:
-        place = rules.setdefault(rule, len(rules))
+        place = places.setdefault(rule, len(places))
+        prefix = _PREFIXES[tag(request.daddr)]
         with_keys = 0
-        prefix = f"smsproxy:{{{tag(request.daddr)}}}:policy:"
         if rule.window_s and request.text_sha256:
             with_keys = _TEXT
-            keys.append(f"{prefix}{claims_key_of(rule, request).hex()}")
+            keys.append(prefix + claims_key_of(rule, request).hex())
         if rule.has_caps:
             with_keys |= _WEEK
-            keys.append(f"{prefix}{_hashed(rule, request)}")
-        asked.append(bytes((place, with_keys)) + request.message_id)
+            # Without the recipient: numbers are personal data, and Redis is elsewhere.
+            keys.append(prefix + _blake2b(tally_key_of(rule, request), digest_size=16).hexdigest())
+        asked += _HEADS[place][with_keys], request.message_id
     week_ttl = week_expires_at(moment.week) - moment.now
-    head: list[Argument] = [op, repr(moment.now), moment.week, moment.day, repr(week_ttl), len(rules)]
-    return keys, [*head, *map(_rule_words, rules), *asked]
-
-
-def _hashed(rule: Rule, request: PolicyRequest) -> str:
-    """The recipient's key without the recipient: numbers are personal data, and Redis is elsewhere."""
-    return hashlib.blake2b(tally_key_of(rule, request), digest_size=16).hexdigest()
+    head: list[Argument] = [op, repr(moment.now), moment.week, moment.day, repr(week_ttl), len(places)]
+    return keys, [*head, *map(_rule_words, places), b"".join(asked)]
 
 
 def _rule_words(rule: Rule) -> str:

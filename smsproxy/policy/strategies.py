@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Mode = Literal["enforce", "count", "check"]
@@ -40,9 +40,12 @@ class Strategy:
     on_error: OnError = "refuse"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """A strategy with its references resolved. Strategies that count together are a family, with one tag."""
+    """A strategy with its references resolved. Strategies that count together are a family, with one tag.
+
+    Compared by identity, and what follows from its fields is worked out once: it is looked at per message.
+    """
 
     name: str
     tag: bytes
@@ -59,26 +62,28 @@ class Rule:
     ids_kept: int
     window_kept_s: float
     """The family's longest window: a rule with a shorter one must not forget for the others."""
+    has_caps: bool = field(init=False)
+    needs_state: bool = field(init=False)
+    """It has caps or a window."""
 
-    @property
-    def has_caps(self) -> bool:
-        return self.daily_max is not None or self.weekly_max is not None
-
-    @property
-    def needs_state(self) -> bool:
-        return self.has_caps or self.window_s > 0
+    def __post_init__(self) -> None:
+        has_caps = self.daily_max is not None or self.weekly_max is not None
+        object.__setattr__(self, "has_caps", has_caps)
+        object.__setattr__(self, "needs_state", has_caps or self.window_s > 0)
 
 
 class Rulebook:
     """The rules of all configured strategies, by name. Immutable: a reload makes a new one."""
 
-    __slots__ = ("_rules",)
+    __slots__ = ("_rules", "with_window")
 
     def __init__(self, strategies: Iterable[Strategy]) -> None:
         """Raises ValueError when `counts_as` names no strategy or leads in a circle."""
         by_name = {strategy.name: strategy for strategy in strategies}
         rules = [_rule(strategy, _root(strategy, by_name)) for strategy in by_name.values()]
         self._rules = {rule.name: _fitted(rule, [r for r in rules if r.tag == rule.tag]) for rule in rules}
+        self.with_window = frozenset(rule.name for rule in rules if rule.window_s)
+        """The names of those that look at texts."""
 
     def __contains__(self, name: str) -> bool:
         return name in self._rules

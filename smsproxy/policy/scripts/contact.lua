@@ -7,8 +7,8 @@
 --         6    how many rules follow; each "daily weekly window kept checks counts ids": caps (-1 is none), the
 --              window and the longest one of the rule's family (s), whether it checks and counts (0 or 1), how
 --              many message ids a week keeps
---         then one a request: a byte for the rule's place (from 0), a byte for its keys (1 text + 2 week), the
---         message id (16 bytes)
+--         then all requests in one: each a byte for the rule's place (from 0), a byte for its keys (1 text +
+--         2 week), the message id (16 bytes)
 -- Reply   {letters, forgotten}: a letter a request. reserve and check: o ok, u duplicate, d daily_cp, w weekly_cp;
 --         release: y gave something back, n held nothing. forgotten: ids dropped to keep values small.
 --
@@ -16,23 +16,28 @@
 -- and the others find it. It is evaluator.py and counters.py once more, over the same packed values: what is
 -- said there of rules and formats holds here. Calendar and clock are the caller's; every key has a TTL.
 
+local call, byte, sub = redis.call, string.byte, string.sub
 local op = ARGV[1]
 local now, week, day, week_ttl = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local HEAD, ENTRY, CLAIM, MAX_CLAIMS = 32, 17, 24, 8
+local HEAD, ENTRY, CLAIM, MAX_CLAIMS, REQUEST = 32, 17, 24, 8, 18
 local NAMELESS = string.rep('\0', 16)
+
+local function seconds(ttl)
+  return string.format('%d', math.max(1, math.ceil(ttl)))
+end
 
 local function put(key, value, ttl)
   if value == '' then
-    redis.call('DEL', key)
+    call('DEL', key)
   else
-    redis.call('SET', key, value, 'EX', string.format('%d', math.max(1, math.ceil(ttl))))
+    call('SET', key, value, 'EX', seconds(ttl))
   end
 end
 
 -- Claims: a list of {id, at}.
 
 local function read_claims(key, kept)
-  local value = redis.call('GET', key)
+  local value = call('GET', key)
   local claims = {}
   if value and #value % CLAIM == 0 then
     for at = 1, #value, CLAIM do
@@ -91,11 +96,11 @@ end
 -- Tally: {counts of the seven days, entries as they lie in the value}.
 
 local function read_tally(key)
-  local value = redis.call('GET', key)
+  local value = call('GET', key)
   if value and #value >= HEAD and (#value - HEAD) % ENTRY == 0 then
     local head = {struct.unpack('>I4I4I4I4I4I4I4I4', value)}
     if head[1] == week then
-      return {{head[2], head[3], head[4], head[5], head[6], head[7], head[8]}, string.sub(value, HEAD + 1)}
+      return {{head[2], head[3], head[4], head[5], head[6], head[7], head[8]}, sub(value, HEAD + 1)}
     end
   end
   return {{0, 0, 0, 0, 0, 0, 0}, ''}
@@ -122,14 +127,24 @@ local function add_contact(tally, id, ids)
   tally[1][day + 1] = tally[1][day + 1] + 1
   tally[2] = tally[2] .. string.char(day) .. id
   local dropped = math.max(0, #tally[2] / ENTRY - ids)
-  tally[2] = string.sub(tally[2], dropped * ENTRY + 1)
+  tally[2] = sub(tally[2], dropped * ENTRY + 1)
   return dropped
 end
 
+-- Nine of ten: nobody has written to this recipient this week. One command instead of two finds that out and
+-- counts; it is what read_tally, add_contact and pack_tally make of no value at all.
+local first_tally = {{0, 0, 0, 0, 0, 0, 0}, ''}
+add_contact(first_tally, '', 1)
+local FIRST, WEEK_TTL = pack_tally(first_tally), seconds(week_ttl)
+
+local function is_first(rule, id, key)
+  return rule.takes_first and call('SET', key, FIRST .. id, 'NX', 'EX', WEEK_TTL)
+end
+
 local function drop_contact(tally, at)
-  local counted_on = string.byte(tally[2], at) + 1
+  local counted_on = byte(tally[2], at) + 1
   tally[1][counted_on] = math.max(0, (tally[1][counted_on] or 0) - 1)
-  tally[2] = string.sub(tally[2], 1, at - 1) .. string.sub(tally[2], at + ENTRY)
+  tally[2] = sub(tally[2], 1, at - 1) .. sub(tally[2], at + ENTRY)
 end
 
 local function refusal(rule, id, claims, tally, counted)
@@ -153,6 +168,9 @@ end
 local forgotten = 0
 
 local function reserve(rule, id, text_key, week_key)
+  if week_key and not text_key and is_first(rule, id, week_key) then
+    return 'o'
+  end
   local claims = text_key and read_claims(text_key, rule.kept)
   local tally = week_key and read_tally(week_key)
   local counted = tally and entry_of(tally, id)
@@ -205,16 +223,20 @@ for place = 7, first - 1 do
   for word in string.gmatch(ARGV[place], '%S+') do
     n[#n + 1] = tonumber(word)
   end
-  rules[place - 7] = {
+  local rule = {
     daily = n[1], weekly = n[2], window = n[3], kept = n[4], checks = n[5] == 1, counts = n[6] == 1, ids = n[7],
   }
+  rule.takes_first = op == 'reserve' and rule.counts
+    and not (rule.checks and (rule.daily == 0 or rule.weekly == 0))
+  rules[place - 7] = rule
 end
 
 local judge = op == 'release' and release or reserve
 local letters = {}
 local next_key = 1
-for place = first, #ARGV do
-  local rule, with = string.byte(ARGV[place], 1, 2)
+local requests = ARGV[first]
+for at = 1, #requests, REQUEST do
+  local rule, with = byte(requests, at, at + 1)
   local text_key, week_key
   if with % 2 == 1 then
     text_key = KEYS[next_key]
@@ -224,6 +246,6 @@ for place = first, #ARGV do
     week_key = KEYS[next_key]
     next_key = next_key + 1
   end
-  letters[#letters + 1] = judge(rules[rule], string.sub(ARGV[place], 3), text_key, week_key)
+  letters[#letters + 1] = judge(rules[rule], sub(requests, at + 2, at + 17), text_key, week_key)
 end
 return {table.concat(letters), forgotten}

@@ -152,6 +152,9 @@ class FakePolicy:
     def knows(self, strategy: str) -> bool:
         return strategy != "unheard-of"
 
+    def reads_text(self, strategy: str) -> bool:
+        return True
+
     async def reserve(self, batch: Sequence[PolicyRequest]) -> list[Verdict]:
         with _alone(self.busy, batch):
             self.calls.append("reserve")
