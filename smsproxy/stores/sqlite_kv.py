@@ -1,7 +1,9 @@
 """A key-value file for the embedded contact policy: `policy.base.KeyValue` on SQLite, with group commit.
 
 Beside the record store, in a file and thread of its own, so that neither waits for the other. (It meets the
-protocol by shape: stores and policy do not import one another.)
+protocol by shape: stores and policy do not import one another.) Keys come in no order, so there is one tree
+and no index beside it: what has expired is found by walking along the keys, some steps with each unit of
+work.
 """
 
 from __future__ import annotations
@@ -18,34 +20,54 @@ from smsproxy.stores.sqlite_thread import SqliteThread
 
 R = TypeVar("R")
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
+_WITH_INDEX = 1
+"""The version before, which had an index by expiry: it cost as much as the table itself."""
 _ONCE_WAIT_S = 5.0
-_PURGE_STEP = 100
-"""Expired keys dropped with each unit of work: the file shrinks as fast as it grows, without a sweep."""
+_STEPS, _STEPS_PER_PUT = 100, 2
+"""Keys looked at with each unit of work, and for each key it puts: the file shrinks faster than it grows, for
+what has expired is gone once half as many keys were put as there are."""
+_STEP = "SELECT max(key), count(*) FROM (SELECT key FROM kv WHERE key > ? ORDER BY key LIMIT ?)"
+_PURGE = "DELETE FROM kv WHERE key > ? AND key <= ? AND expires_at <= ?"
 
 
 class SqliteTransaction:
-    """What a unit of work may do. Reads see its own writes."""
+    """What a unit of work may do. Reads see its own writes; `flush` ends it."""
 
-    __slots__ = ("_connection", "_now")
+    __slots__ = ("_connection", "_now", "_puts")
 
     def __init__(self, connection: sqlite3.Connection, now: float) -> None:
         self._connection = connection
         self._now = now
+        self._puts: dict[bytes, tuple[bytes, bytes, float]] = {}
+        """Not written yet: all at once is cheaper."""
 
     def get(self, key: bytes) -> bytes | None:
+        own = self._puts.get(key)
+        if own is not None:
+            return own[1] if own[2] > self._now else None
         found = self._connection.execute(
             "SELECT value FROM kv WHERE key = ? AND expires_at > ?", (key, self._now)
         ).fetchone()
         return None if found is None else bytes(found[0])
 
     def put(self, key: bytes, value: bytes, expires_at: float) -> None:
-        self._connection.execute("INSERT OR REPLACE INTO kv VALUES (?,?,?)", (key, value, expires_at))
+        self._puts[key] = (key, value, expires_at)
 
     def delete(self, key: bytes) -> None:
+        self._puts.pop(key, None)
         self._connection.execute("DELETE FROM kv WHERE key = ?", (key,))
 
+    def flush(self) -> int:
+        """Write what was put; how many keys that is."""
+        puts = self._puts
+        if puts:
+            self._connection.executemany("INSERT OR REPLACE INTO kv VALUES (?,?,?)", puts.values())
+            self._puts = {}
+        return len(puts)
+
     def keys(self, prefix: bytes) -> list[bytes]:
+        self.flush()
         return [
             bytes(key)
             for (key,) in self._connection.execute(
@@ -68,6 +90,8 @@ class SqliteKeyValue:
         self.thread = SqliteThread(path, _prepare, name="policy")
         """For its counters."""
         self._clock = clock
+        self._purged_to = b""
+        """Where the walk along the keys is. The writer's."""
 
     async def open(self) -> None:
         """Raises StoreUnavailableError with one clear line."""
@@ -81,14 +105,21 @@ class SqliteKeyValue:
 
         def run(connection: sqlite3.Connection) -> R:
             now = self._clock()
-            connection.execute(
-                "DELETE FROM kv WHERE key IN (SELECT key FROM kv WHERE expires_at <= ? LIMIT ?)",
-                (now, _PURGE_STEP),
-            )
-            return work(SqliteTransaction(connection, now))
+            transaction = SqliteTransaction(connection, now)
+            result = work(transaction)
+            self._purge(connection, now, _STEPS + _STEPS_PER_PUT * transaction.flush())
+            return result
 
         self.thread.gate.check()
         return await self.thread.run(run, urgent=True)
+
+    def _purge(self, connection: sqlite3.Connection, now: float, steps: int) -> None:
+        """Go on so many keys, and drop those that have expired; from the end back to the beginning."""
+        begin = self._purged_to
+        ((end, found),) = connection.execute(_STEP, (begin, steps)).fetchall()
+        if found:
+            connection.execute(_PURGE, (begin, end, now))
+        self._purged_to = end if found == steps else b""
 
 
 def transact_once(path: Path, work: Callable[[SqliteTransaction], R], now: float) -> R:
@@ -103,8 +134,10 @@ def transact_once(path: Path, work: Callable[[SqliteTransaction], R], now: float
             one.execute("PRAGMA journal_mode=WAL")
             one.execute("PRAGMA synchronous=FULL")
             one.execute("BEGIN IMMEDIATE")
-            _prepare(one)
-            result = work(SqliteTransaction(one, now))
+            _create_or_check(one)
+            transaction = SqliteTransaction(one, now)
+            result = work(transaction)
+            transaction.flush()
             one.execute("COMMIT")
             return result
     except OSError as error:
@@ -114,18 +147,26 @@ def transact_once(path: Path, work: Callable[[SqliteTransaction], R], now: float
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Create the table in an empty file, or check that it is ours. Raises sqlite3.DatabaseError."""
+    """For the one who has the file to itself: bring an older one up to date, too. As `_create_or_check`."""
+    if _create_or_check(connection) == _WITH_INDEX:
+        connection.execute("DROP INDEX kv_by_expiry")
+        connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION:d}")
+
+
+def _create_or_check(connection: sqlite3.Connection) -> int:
+    """Create the table in an empty file, or check that it is ours. The version that it has now. Raises
+    sqlite3.DatabaseError."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
         connection.execute(
             "CREATE TABLE kv (key BLOB PRIMARY KEY, value BLOB NOT NULL, expires_at REAL NOT NULL)"
             " WITHOUT ROWID"
         )
-        connection.execute("CREATE INDEX kv_by_expiry ON kv (expires_at)")
         connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION:d}")
-        return
+        return _SCHEMA_VERSION
     if "kv" not in tables:
         raise sqlite3.DatabaseError("not a smsproxy policy file (other tables are in it)")
     ((version,),) = connection.execute("PRAGMA user_version").fetchall()
-    if version != _SCHEMA_VERSION:
+    if version not in (_WITH_INDEX, _SCHEMA_VERSION):
         raise sqlite3.DatabaseError(f"schema version {version}, this release knows {_SCHEMA_VERSION}")
+    return int(version)

@@ -118,7 +118,7 @@ async def test_the_policy_file_and_the_store_are_not_taken_for_each_other(tmp_pa
             "UPDATE meta SET value = 3 WHERE key = 'schema_version'",
             "schema version 3, this release knows 2",
         ),
-        (a_key_value, "PRAGMA user_version = 2", "schema version 2, this release knows 1"),
+        (a_key_value, "PRAGMA user_version = 3", "schema version 3, this release knows 2"),
     ],
 )
 async def test_a_schema_of_another_release(make_one: Make, statement: str, told: str, tmp_path: Path) -> None:
