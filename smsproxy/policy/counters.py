@@ -9,6 +9,7 @@ remembered. The first byte of a key (evaluator.py) names the format, so a new fo
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 _HEAD = struct.Struct(">8I")  # week, then one count a day
 _ENTRY = 17  # day, message id
@@ -68,6 +69,18 @@ class Tally:
         if not any(self._counts):
             return None
         return _HEAD.pack(self._week, *self._counts) + b"".join(self._entries)
+
+
+def first_contact(week: int, day: int, message_id: bytes) -> bytes:
+    """What an empty `Tally` packs to once this message was added."""
+    return _first_head(week, day) + message_id
+
+
+@lru_cache(maxsize=16)
+def _first_head(week: int, day: int) -> bytes:
+    counts = [0] * 7
+    counts[day] = 1
+    return _HEAD.pack(week, *counts) + bytes((day,))
 
 
 class Claims:

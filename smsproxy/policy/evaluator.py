@@ -12,7 +12,7 @@ import hashlib
 from typing import NamedTuple
 
 from smsproxy.policy.base import PolicyRequest, Transaction, Verdict
-from smsproxy.policy.counters import Claims, Tally
+from smsproxy.policy.counters import Claims, Tally, first_contact
 from smsproxy.policy.days import Moment, week_expires_at
 from smsproxy.policy.strategies import Rule
 
@@ -43,7 +43,12 @@ def reserve(rule: Rule, request: PolicyRequest, moment: Moment, transaction: Tra
         claims = Claims(transaction.get(claims_key), now, rule.window_kept_s)
     if rule.has_caps:
         tally_key = tally_key_of(rule, request)
-        tally = Tally(transaction.get(tally_key), moment.week)
+        found = transaction.get(tally_key)
+        if found is None and claims is None and rule.takes_first:  # nine of ten: none this week
+            value = first_contact(moment.week, moment.day, message_id)
+            transaction.put(tally_key, value, week_expires_at(moment.week))
+            return GRANTED
+        tally = Tally(found, moment.week)
     if rule.checks:
         verdict = _check(rule, message_id, moment, claims, tally)
         if verdict is not Verdict.OK:

@@ -65,11 +65,15 @@ class Rule:
     has_caps: bool = field(init=False)
     needs_state: bool = field(init=False)
     """It has caps or a window."""
+    takes_first: bool = field(init=False)
+    """Where nothing is counted yet, its caps let a message pass, and count it."""
 
     def __post_init__(self) -> None:
         has_caps = self.daily_max is not None or self.weekly_max is not None
         object.__setattr__(self, "has_caps", has_caps)
         object.__setattr__(self, "needs_state", has_caps or self.window_s > 0)
+        refuses_all = self.checks and 0 in (self.daily_max, self.weekly_max)
+        object.__setattr__(self, "takes_first", self.counts and not refuses_all)
 
 
 class Rulebook:
