@@ -60,7 +60,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--transaction-ids", action="store_true", help="a unique transaction_id in every request"
     )
     parser.add_argument(
-        "--first", type=int, default=0, help="number of the first message: its daddr is 998 + number"
+        "--first", type=int, default=0, help="number of the first message: its daddr follows from it"
     )
     parser.add_argument("--tls-ca", type=Path, help="TLS, trusting this file")
     parser.add_argument(

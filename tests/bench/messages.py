@@ -23,6 +23,10 @@ UNARY_PATH = SERVICE + "SendMessage"
 DEFAULT_TEXT = "Your order 4711 is on its way and will reach you today before 18:00."
 
 _DADDR_MARK = "\x01" * 12  # 998 and nine digits; control octets occur nowhere else in a request
+_NUMBERS = 10**9
+_SPREAD = 387_420_489
+"""Odd and no multiple of 5: request numbers become other numbers, each its own. Recipients come in no order,
+as in a campaign's file, so that whatever keeps them by their number has no easier time than there."""
 _ID_MARK = "\x02" * 36  # as long as a UUID
 _FRAME = struct.Struct(">BHBBL")
 _PREFIX = struct.Struct(">BL")
@@ -80,7 +84,8 @@ class Template:
     def frames(self, first: int, count: int) -> bytes:
         """`count` messages from request number `first` on."""
         numbers = range(first, first + count)
-        slots: Iterable[object] = zip(numbers, numbers, strict=True) if self._twice else numbers
+        recipients = [number * _SPREAD % _NUMBERS for number in numbers]
+        slots: Iterable[object] = zip(numbers, recipients, strict=True) if self._twice else recipients
         messages = map(self._format.__mod__, slots)
         return b"".join(messages) if self._per_frame == 1 else self._packed(list(messages))
 

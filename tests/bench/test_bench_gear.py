@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import re
 import signal
 import socket
 import sqlite3
@@ -22,6 +23,7 @@ import pytest
 
 from smsproxy.domain.record import SegmentState
 from smsproxy.stores.sqlite import SqliteStore
+from tests.bench.messages import Request, Template
 from tests.bench.wire_log import read_wire
 
 ROOT = Path(__file__).parents[2]
@@ -234,6 +236,14 @@ def test_settings_become_toml_that_reads_back(bench: Callable[[str], ModuleType]
 
 
 Pdu = tuple[int, int, int, bytes]
+
+
+@pytest.mark.parametrize("transaction_ids", [False, True])
+def test_every_request_has_a_recipient_of_its_own_and_they_come_in_no_order(transaction_ids: bool) -> None:
+    template = Template(Request(transaction_ids=transaction_ids), 1)
+    found = re.findall(rb"R\x0c998(\d{9})Z", template.frames(0, 3000) + template.frames(3000, 1000))
+    assert len(found) == len(set(found)) == 4000
+    assert found != sorted(found)
 
 
 def _pdu(command_id: int, sequence_number: int, body: bytes = b"") -> bytes:
