@@ -33,10 +33,13 @@ LISTED = "998900000000"
 @dataclass
 class Bench:
     service: PolicyService
+    timeout_s: float = 0.2
     changes: list[tuple[bool, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.state = HttpState(self.service.url, 0.2, 64, lambda back, why: self.changes.append((back, why)))
+        self.state = HttpState(
+            self.service.url, self.timeout_s, 64, lambda back, why: self.changes.append((back, why))
+        )
         listed = Blacklist([int("1" + LISTED)])
         self.policy = ContactPolicy(RULES, "UTC", self.state, time.time, listed)
 
@@ -50,6 +53,14 @@ def service() -> Iterator[PolicyService]:
 @pytest.fixture
 async def bench(service: PolicyService) -> AsyncIterator[Bench]:
     bench = Bench(service)
+    yield bench
+    await bench.policy.aclose()
+
+
+@pytest.fixture
+async def patient(service: PolicyService) -> AsyncIterator[Bench]:
+    """For what is not about time: a busy machine is no fault of the service's."""
+    bench = Bench(service, timeout_s=5.0)
     yield bench
     await bench.policy.aclose()
 
@@ -150,12 +161,12 @@ async def test_calls_at_once_are_bounded_and_connections_are_kept(service: Polic
     assert policy.max_batch == 1, "a turn asks and gives back beside a screening, and none waits for a place"
 
 
-async def test_a_connection_that_was_hung_up_meanwhile_costs_no_message(bench: Bench) -> None:
-    assert await bench.policy.reserve([a_request(1)]) == [OK]
-    bench.service.stop()
-    bench.service.start()
-    assert await bench.policy.reserve([a_request(2, "cp2")]) == [OK]
-    assert bench.policy.counters["calls_failed"] == 0
+async def test_a_connection_that_was_hung_up_meanwhile_costs_no_message(patient: Bench) -> None:
+    assert await patient.policy.reserve([a_request(1)]) == [OK]
+    patient.service.stop()
+    patient.service.start()
+    assert await patient.policy.reserve([a_request(2, "cp2")]) == [OK]
+    assert patient.policy.counters["calls_failed"] == 0
 
 
 async def test_a_caller_who_leaves_takes_the_calls_along(bench: Bench) -> None:
@@ -198,7 +209,7 @@ class _Strict(PolicyService):
 
 async def test_releases_that_the_service_refuses_for_ever_stand_in_nobodys_way() -> None:
     with _Strict(*RULES) as service:
-        bench = Bench(service)
+        bench = Bench(service, timeout_s=5.0)
         stage = ContactStage(
             bench.policy,
             get_log("test"),
