@@ -31,6 +31,7 @@ from smsproxy.stores.aerospike_receipts import Receipts
 from smsproxy.stores.aerospike_recent import Recent
 from smsproxy.stores.aerospike_records import Life
 from smsproxy.stores.aerospike_results import Results
+from smsproxy.stores.aerospike_together import Held, Together
 from smsproxy.stores.base import Intent, SegmentResult, new_counters
 
 THREADS = 7
@@ -67,8 +68,10 @@ class AerospikeStore:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="aerospike")
         self._opened = False
         self._recovery: asyncio.Task[None] | None = None
-        self._settling: set[asyncio.Future[None]] = set()
-        """One for each `settle` under way, done when it has ended."""
+        self._settling: dict[asyncio.Future[None], Sequence[SegmentResult]] = {}
+        """The results of each `settle` under way, by what is done when it has ended."""
+        self._come_together = False
+        """Whether receipts came with the results of their messages, when last some came."""
         self.cluster: Cluster | None = None
         """For its counters, once open."""
         self.counters = new_counters()
@@ -107,6 +110,7 @@ class AerospikeStore:
         self._receipts = Receipts(cluster, life, recent, clock=clock)
         self._results = Results(cluster, self._receipts, life, recent, retention_s=retention_s, clock=clock)
         self._receipts.adopt()
+        self._together = Together(self._receipts.is_parked)
         self._opened = True
 
     async def _recover(self, opened_at: float) -> bool:
@@ -150,21 +154,49 @@ class AerospikeStore:
 
     async def settle(self, results: Sequence[SegmentResult]) -> None:
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._settling.add(ended)
+        self._settling[ended] = results
+        told = None
         try:
-            self._count(await self._run(self._results.settle, results))
+            await self._receipts_beside()
+            told = self._together.take(results)
+            self._count(await self._run(self._results.settle, results, told))
         finally:
-            self._settling.discard(ended)
+            del self._settling[ended]
             ended.set_result(None)
+            if told is not None:
+                told.give_back()
+
+    async def _receipts_beside(self) -> None:
+        """Receipts that came in one read with these results are being brought, or will be in some turns."""
+        for _ in range(_TURNS if self._come_together else 1):
+            await asyncio.sleep(0)
+            if self._together:
+                return
+        self._come_together = False
 
     async def withdraw(self, intents: Sequence[Intent]) -> None:
         self.counters["intents_withdrawn"] += await self._run(self._intents.withdraw, intents)
 
     async def receive(self, receipts: Sequence[Receipt]) -> None:
-        await self._results_first()
-        self._count(await self._run(self._receipts.receive, receipts))
+        held = self._together.hold(receipts)
+        self._come_together = self._come_together or self._are_about_results_under_way(receipts)
+        try:
+            await self._results_first(held)
+        finally:
+            self._together.release(held)
+        while held.under_way:
+            await asyncio.wait(self._settling)
+        rest = held.rest
+        if rest:
+            self._count(await self._run(self._receipts.receive, rest))
+        self.counters["receipts_stored"] += len(receipts) - len(rest)
 
-    async def _results_first(self) -> None:
+    def _are_about_results_under_way(self, receipts: Sequence[Receipt]) -> bool:
+        """Told by the first: these have just missed their results, and the next may not."""
+        keys = [receipt.receipt_key for receipt in receipts[:1]]
+        return any(one.receipt_key in keys for results in self._settling.values() for one in results)
+
+    async def _results_first(self, held: Held) -> None:
         """Let the results under way be stored, and those that waited for them.
 
         An SMSC that sends its receipts at once sends them in one octet stream with the answers. The receipts
@@ -177,6 +209,8 @@ class AerospikeStore:
                 await asyncio.sleep(0)
             if self._settling:
                 await asyncio.wait(self._settling)
+            if not held.left:
+                return
 
     async def find(self, message_ids: Sequence[bytes]) -> list[MessageRecord | None]:
         return await self._run(self._intents.find, message_ids)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import aerospike
 from aerospike_helpers import expressions as exp
@@ -17,6 +18,7 @@ from aerospike_helpers.operations import expression_operations as exp_ops
 from aerospike_helpers.operations import map_operations as map_ops
 from aerospike_helpers.operations import operations as ops
 
+from smsproxy.domain.receipt import Receipt
 from smsproxy.domain.record import AWAITS_RECEIPT, AWAITS_RESULT, SegmentState
 from smsproxy.stores.aerospike_recent import CREATED, RESULT_STORED
 from smsproxy.stores.aerospike_records import (
@@ -121,7 +123,7 @@ def creation(message_id: bytes, bins: dict[str, Any], ttl: int, *, over: Any = N
     return Change(
         MESSAGES,
         bytearray(message_id),
-        [_write(name, value) for name, value in bins.items()] if over is not None else _first_bins(bins),
+        [_write(name, value) for name, value in bins.items()],
         lambda found: found is not None and found.get("gen") == generation and found.get("boot") == boot,
         condition=over,
         ttl=ttl,
@@ -129,14 +131,31 @@ def creation(message_id: bytes, bins: dict[str, Any], ttl: int, *, over: Any = N
     )
 
 
-def _first_bins(bins: dict[str, Any]) -> list[dict[str, Any]]:
-    """A map of one entry is put by its entry, at a fifth of the cost; replacing a record takes whole bins."""
-    return [
-        _put(name, *next(iter(value.items())))
-        if type(value) is dict and len(value) == 1
-        else {"op": _OPERATOR_WRITE, "bin": name, "val": value}
-        for name, value in bins.items()
-    ]
+class Alike(NamedTuple):
+    """What creations of one moment have in common: messages of one segment, of one life."""
+
+    operations: list[dict[str, Any]]
+    boot: str
+    ttl: int
+
+
+def alike(bins: dict[str, Any], ttl: int) -> Alike:
+    """`bins`: of any of them. Its map of one entry is put by that entry, at a fifth of the cost."""
+    common = [_write(name, value) for name, value in bins.items() if name not in ("gen", "what", "st")]
+    return Alike([*common, _put("st", *next(iter(bins["st"].items())))], bins["boot"], ttl)
+
+
+def first_creation(message_id: bytes, generation: int, what: bytes, same: Alike) -> Change:
+    """Create-only, of one of those that are alike."""
+    operations, boot, ttl = same
+    return Change(
+        MESSAGES,
+        bytearray(message_id),
+        [_write("gen", generation), _write("what", what), *operations],
+        lambda found: found is not None and found.get("gen") == generation and found.get("boot") == boot,
+        ttl=ttl,
+        exists=aerospike.POLICY_EXISTS_CREATE,
+    )
 
 
 def _write(bin_name: str, value: Any) -> dict[str, Any]:
@@ -232,23 +251,28 @@ def result(one: SegmentResult, now: float, *, only_first: bool = False) -> Chang
     ]
     form = _IS_NEW if only_first else _AWAITS_RESULT
     change = _segment_change(intent.message_id, intent.generation, number, puts)
-    change.operations += _wait_for_key(intent, number) if key else _close(number, intent.segments)
+    change.operations = puts + (_wait_for_key(intent, number) if key else _close(number, intent.segments))
     change.condition = form(intent.generation, milliseconds(now), number)
     return change
 
 
-def first_result(one: SegmentResult) -> Change:
-    """The same for the only segment of a message that nobody has touched since we created it."""
+def first_result(one: SegmentResult, told: Receipt | None = None) -> Change:
+    """The same for the only segment of a message that nobody has touched since we created it.
+
+    With what its final receipt `told`, in the same write; then nothing of it is left to do but the key.
+    """
     intent, number, state, smsc_id, key, reason, at = one
-    puts = [_put("st", number, int(state)), _put("said", number, said(reason, at))]
+    if told is not None:
+        _, _, state, reason, at = told
+    puts = [*_telling(number, state, reason, at)]
     if key:
-        puts.append(_put("keys", number, key))
+        puts.append({"op": _MAP_PUT, "bin": "keys", "key": number, "val": key})
     if smsc_id != key:
         puts.append(_put("ids", number, smsc_id))
     change = _segment_change(intent.message_id, intent.generation, number, puts)
     change.version = CREATED
-    if not key:
-        change.operations += _OPEN_NO_MORE
+    if told is not None or not key:
+        change.operations = puts + _OPEN_NO_MORE
     return change
 
 
@@ -302,14 +326,20 @@ def first_receipt(message_id: bytes, generation: int, told: Parked) -> Change:
     """The same for a message that nobody has touched since our `first_result`; closes it in passing."""
     change = _told(Owner(message_id, generation, 1, 0), told)
     change.version = RESULT_STORED
-    change.operations += _OPEN_NO_MORE
+    change.operations = change.operations + _OPEN_NO_MORE
     return change
 
 
 def _told(owner: Owner, told: Parked) -> Change:
-    number = owner.segment_no
-    puts = [_put("st", number, int(told.state)), _put("said", number, said(told.reason, told.at))]
-    return _segment_change(owner.message_id, owner.generation, number, puts)
+    puts = [*_telling(owner.segment_no, *told)]
+    return _segment_change(owner.message_id, owner.generation, owner.segment_no, puts)
+
+
+@lru_cache(maxsize=64)
+def _telling(segment_no: int, state: SegmentState, reason: str, at: float) -> tuple[dict[str, Any], ...]:
+    """What a segment's end or receipt said. Those that came in one read mostly said the same, and nobody
+    changes an operation."""
+    return _put("st", segment_no, int(state)), _put("said", segment_no, said(reason, at))
 
 
 def _segment_change(
@@ -318,7 +348,7 @@ def _segment_change(
     return Change(
         MESSAGES,
         bytearray(message_id),
-        [*puts],
+        puts,
         lambda found: (
             found is not None
             and found.get("gen") == generation

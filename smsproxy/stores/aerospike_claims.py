@@ -34,6 +34,7 @@ from smsproxy.stores.aerospike_records import (
 from smsproxy.stores.aerospike_rounds import rounds
 from smsproxy.stores.base import SegmentResult
 
+_new = tuple.__new__  # half the price of a NamedTuple's own constructor
 _claims = count(secrets.randbits(61))
 """No two claims are alike: where this begins is this life's own."""
 
@@ -45,6 +46,8 @@ class Claim(NamedTuple):
     owner: Owner
     first: bool
     """Its record is as we created it and wrote it since, as far as we know."""
+    told: bool = False
+    """Its receipt was stored with it: its record is closed."""
 
 
 class _Prior(NamedTuple):
@@ -72,9 +75,11 @@ class Claims:
     def create(self, stored: Sequence[Claim]) -> list[Claim]:
         """Most keys are new: claimed without a look at what was there. Returns those that are not."""
         now = self._clock()
+        moments = {one.one.intent.created_at for one in stored}
+        ttls = {moment: seconds_left(moment, self._retention_s, now) for moment in moments}
         answers = self._cluster.write(
             [
-                key_changes.first_claim(name_of(one.one), one.owner, self._seconds_left(one, now))
+                key_changes.first_claim(name_of(one.one), one.owner, ttls[one.one.intent.created_at])
                 for one in stored
             ]
         )
@@ -95,9 +100,12 @@ class Claims:
         waiting = [
             (one.owner, one.one.receipt_key, name_of(one.one), bins)
             for one, bins in claimed
-            if one.one.state in AWAITS_RECEIPT and bins.get("park")
+            if one.one.state in AWAITS_RECEIPT and not one.told and bins.get("park")
         ]
         self._receipts.deliver(waiting)
+        self._receipts.unpark(
+            [(name_of(one.one), bins["ticket"]) for one, bins in claimed if one.told and bins.get("park")]
+        )
         return reused
 
     def _claim(self, stored: Sequence[Claim], conditions: list[Any]) -> tuple[list[_Claimed], list[Claim]]:
@@ -146,7 +154,7 @@ class Claims:
 
 def owner_for(one: SegmentResult) -> Owner:
     """Its segment, claiming anew."""
-    return Owner(one.intent.message_id, one.intent.generation, one.segment_no, next(_claims))
+    return _new(Owner, (one.intent.message_id, one.intent.generation, one.segment_no, next(_claims)))
 
 
 def _owner_before(bins: Bins, owner: Owner) -> Owner | None:

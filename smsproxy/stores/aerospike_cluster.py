@@ -89,29 +89,30 @@ class Cluster:
     def write(self, changes: Sequence[Change]) -> list[Done]:
         """All of them, in order of the changes; no record twice. Raises StoreUnavailableError."""
         self._refuse_while_away()
-        done: list[Done | None] = [None] * len(changes)
-        left = list(range(len(changes)))
+        done = [_DONE] * len(changes)
+        left: Sequence[int] = range(len(changes))
         for attempt in range(1, _TRIES + 1):
             self.writes_tried_again += len(left) if attempt > 1 else 0
             left = self._attempt(changes, left, done, settling=attempt > 1)
             if not left:
                 self.away = ""
-                return [one for one in done if one is not None]
+                return done
         raise StoreUnavailableError(
             f"aerospike: {len(left)} of {len(changes)} writes got no answer in {_TRIES} tries"
         )
 
     def _attempt(
-        self, changes: Sequence[Change], left: list[int], done: list[Done | None], *, settling: bool
+        self, changes: Sequence[Change], left: Sequence[int], done: list[Done], *, settling: bool
     ) -> list[int]:
         """Try those of `left`; returns which to try again. `settling`: an earlier try is in doubt."""
         doubtful: list[tuple[int, Answer]] = []
-        records = self._batch([changes[index] for index in left])
+        records = self._batch([changes[index] for index in left] if settling else changes)
         if not settling and records and all(_unsent(record) for record in records):
             raise NothingSentError(str(self._away(in_words(records[0].result))))
         for index, record in zip(left, records, strict=True):
             if record.result == 0:
-                done[index] = Done(Answer.DONE, _bins(record) or {}) if changes[index].reads else _DONE
+                if changes[index].reads:
+                    done[index] = Done(Answer.DONE, _bins(record) or {})
                 continue
             answer = answer_of(record.result, in_doubt=record.in_doubt)
             if answer in (Answer.FAILED, Answer.UNSENT):
@@ -123,7 +124,7 @@ class Cluster:
         return self._settle(changes, doubtful, done)
 
     def _settle(
-        self, changes: Sequence[Change], doubtful: list[tuple[int, Answer]], done: list[Done | None]
+        self, changes: Sequence[Change], doubtful: list[tuple[int, Answer]], done: list[Done]
     ) -> list[int]:
         """Read back what is in doubt, and what was refused after a try in doubt: it may be our own."""
         if not doubtful:
@@ -160,7 +161,12 @@ class Cluster:
         meta, policy = _policy(change.ttl, change.exists, change.version)
         if condition is not None:
             policy = policy | {"expressions": condition}
-        return Write(self._key(change), change.operations, meta, policy)
+        key = (
+            self._key(change)
+            if change.by_digest
+            else (self._namespace, self._sets[change.set_name], change.key)
+        )
+        return Write(key, change.operations, meta, policy)
 
     def _key(self, change: Change) -> Any:
         set_name = self._sets[change.set_name]

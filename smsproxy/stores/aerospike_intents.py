@@ -25,6 +25,7 @@ from smsproxy.stores.aerospike_records import (
     message_bins,
     message_record,
     milliseconds,
+    packed,
     seconds_left,
 )
 from smsproxy.stores.aerospike_rounds import rounds
@@ -71,7 +72,7 @@ class Intents:
         made = [0] * len(intents)
         tried: list[_Numbered] = []
         try:
-            for batch in rounds(numbered, lambda one: [one[1].message_id]):
+            for batch in rounds(numbered, lambda one: [one[1].message_id], lambda one: one[1].message_id):
                 tried += batch
                 for at, generation in self._create(batch):
                     made[at] = generation
@@ -86,7 +87,15 @@ class Intents:
 
     def _create(self, batch: list[_Numbered]) -> list[tuple[int, int]]:
         now = self._clock()
-        answers = self._cluster.write([self._creation(one, now) for one in batch])
+        same: dict[float, changes.Alike] = {}
+        answers = self._cluster.write(
+            [
+                self._first_creation(one, now, same)
+                if one[1].segments == 1 and not one[1].replaces
+                else self._creation(one, now)
+                for one in batch
+            ]
+        )
         made = [one for one, done in zip(batch, answers, strict=True) if done.answer is Answer.DONE]
         self._recent.created(
             generation for _, one, generation in made if one.segments == 1 and not one.replaces
@@ -112,6 +121,16 @@ class Intents:
         bins = message_bins(intent, generation, self._retention_s, self._life)
         ttl = seconds_left(intent.created_at, self._retention_s, now)
         return changes.creation(intent.message_id, bins, ttl, over=over)
+
+    def _first_creation(self, one: _Numbered, now: float, same: dict[float, changes.Alike]) -> changes.Change:
+        """`same`: what those of one moment have in common, for as long as the batch lasts."""
+        _, intent, generation = one
+        alike = same.get(intent.created_at)
+        if alike is None:
+            bins = message_bins(intent, generation, self._retention_s, self._life)
+            alike = changes.alike(bins, seconds_left(intent.created_at, self._retention_s, now))
+            same[intent.created_at] = alike
+        return changes.first_creation(intent.message_id, generation, packed(intent), alike)
 
     def _note_doubtful(self, tried: list[_Numbered]) -> None:
         with self._lock:

@@ -12,6 +12,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from smsproxy.domain.errors import StoreUnavailableError
 from smsproxy.domain.receipt import Receipt
@@ -66,9 +67,16 @@ class Receipts:
         self._lock = threading.Lock()
         self._parking: Parking[str] = Parking()
 
+    def is_parked(self, key: tuple[str, str]) -> bool:
+        """Whether this instance has a receipt parked under this (account, receipt key)."""
+        if not self._parking:
+            return False
+        with self._lock:
+            return self._parking.get(key_name(*key)) is not None
+
     def receive(self, receipts: Sequence[Receipt]) -> Counter[str]:
         counts = Counter(receipts_stored=len(receipts))
-        for batch in rounds(map(_Waiting, receipts), lambda one: (one.name,)):
+        for batch in rounds(map(_Waiting, receipts), lambda one: (one.name,), attrgetter("name")):
             batch = self._apply_known(batch)
             for _ in range(MOST_LOOKS):
                 if not batch:
@@ -193,12 +201,15 @@ class Receipts:
             name for (_, _, name, _), done in zip(waiting, answers, strict=True) if done.answer is Answer.DONE
         ]
         tickets = {name: bins["ticket"] for _, _, name, bins in parked if bins.get("ticket")}
-        self._cluster.write([key_changes.unparking(name, ticket=tickets[name]) for name in taken])
-        self._forget(taken)
+        self.unpark([(name, tickets[name]) for name in taken])
 
-    def _forget(self, names: Sequence[str]) -> None:
+    def unpark(self, used: list[tuple[str, int]]) -> None:
+        """(key's name, ticket): their messages have them, or had another receipt before."""
+        if not used:
+            return
+        self._cluster.write([key_changes.unparking(name, ticket=ticket) for name, ticket in used])
         with self._lock:
-            for name in names:
+            for name, _ in used:
                 if self._parking.get(name) is not None:
                     self._parking.take(name)
 

@@ -97,7 +97,7 @@ def message_bins(intent: Intent, generation: int, retention_s: float, life: Life
         "instance": life.instance,
         "boot": life.boot,
         "open": milliseconds(intent.created_at),
-        "what": _packed(intent),
+        "what": packed(intent),
         "st": {1: _SUBMITTING},
     }
     if intent.segments > 1:
@@ -106,7 +106,8 @@ def message_bins(intent: Intent, generation: int, retention_s: float, life: Life
     return bins
 
 
-def _packed(intent: Intent) -> bytes:
+def packed(intent: Intent) -> bytes:
+    """What the server never looks into."""
     account = intent.account.encode()
     fixed = _WHAT.pack(
         intent.message_id,

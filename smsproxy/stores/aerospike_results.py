@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
+from smsproxy.domain.errors import StoreUnavailableError
+from smsproxy.domain.receipt import Receipt
 from smsproxy.domain.record import SegmentState
 from smsproxy.stores import aerospike_changes as changes
 from smsproxy.stores.aerospike_claims import Claim, Claims, owner_for
@@ -18,7 +21,7 @@ from smsproxy.stores.aerospike_cluster import MAX_BATCH, Cluster, Done
 from smsproxy.stores.aerospike_errors import Answer
 from smsproxy.stores.aerospike_key_changes import name_of
 from smsproxy.stores.aerospike_receipts import Receipts
-from smsproxy.stores.aerospike_recent import Recent
+from smsproxy.stores.aerospike_recent import MAX_KNOWN, Recent
 from smsproxy.stores.aerospike_records import (
     MESSAGES,
     Bins,
@@ -32,7 +35,11 @@ from smsproxy.stores.aerospike_records import (
     waiting_in,
 )
 from smsproxy.stores.aerospike_rounds import rounds
+from smsproxy.stores.aerospike_together import Told
 from smsproxy.stores.base import SegmentResult
+
+_Result = tuple[int, int, str]
+"""(handle of its message, segment number, receipt key)"""
 
 
 class Results:
@@ -53,16 +60,26 @@ class Results:
         self._life = life
         self._recent = recent
         self._clock = clock
+        self._owed: dict[_Result, None] = {}
+        """Results that may be stored with their receipt, and whose key a call that failed has not claimed."""
 
-    def settle(self, results: Sequence[SegmentResult]) -> Counter[str]:
+    def settle(self, results: Sequence[SegmentResult], told: Told | None = None) -> Counter[str]:
+        """`told`: receipts of these results, to be stored with them where that can be one write."""
         counts: Counter[str] = Counter()
-        for batch in rounds(results, _touches):
-            stored = self._write(batch)
-            counts["results_stored"] += len(stored)
-            counts["smsc_ids_reused"] += self._claim([one for one in stored if one.one.receipt_key])
+        for batch in rounds(results, _touches, attrgetter("intent.message_id"), attrgetter("receipt_key")):
+            receipts = _receipts_of(batch, told)
+            try:
+                stored = self._write(batch, receipts)
+                if told is not None:
+                    told.written.update(one.owner.generation for one in stored if one.told)
+                counts["results_stored"] += len(stored)
+                counts["smsc_ids_reused"] += self._claim([one for one in stored if one.one.receipt_key])
+            except StoreUnavailableError:
+                self._owe([one for one, receipt in zip(batch, receipts, strict=True) if receipt is not None])
+                raise
         return counts
 
-    def _write(self, batch: list[SegmentResult]) -> list[Claim]:
+    def _write(self, batch: list[SegmentResult], receipts: list[Receipt | None]) -> list[Claim]:
         """Those that are stored now, or were by an earlier call that failed before it had claimed the key."""
         now = self._clock()
         untouched = self._recent.take_created(
@@ -71,14 +88,14 @@ class Results:
         first = [one.intent.generation in untouched for one in batch]
         answers = self._cluster.write(
             [
-                changes.first_result(one) if is_first else changes.result(one, now)
-                for one, is_first in zip(batch, first, strict=True)
+                changes.first_result(one, receipt) if is_first else changes.result(one, now)
+                for one, is_first, receipt in zip(batch, first, receipts, strict=True)
             ]
         )
         self._write_changed(batch, first, answers, now)
         stored = [
-            Claim(one, owner_for(one), is_first)
-            for one, is_first, done in zip(batch, first, answers, strict=True)
+            Claim(one, owner_for(one), is_first, is_first and receipt is not None)
+            for one, is_first, receipt, done in zip(batch, first, receipts, answers, strict=True)
             if done.answer is Answer.DONE
         ]
         refused = [
@@ -104,7 +121,7 @@ class Results:
         return [
             Claim(one, owner_for(one), first=False)
             for one, bins in zip(refused, found, strict=True)
-            if _is_unclaimed(bins, one, now)
+            if _is_unclaimed(bins, one, now, owed=_named(one) in self._owed)
             and not self._recent.is_claimed(one.intent.message_id, one.intent.generation, one.receipt_key)
         ]
 
@@ -115,12 +132,26 @@ class Results:
         left = stored if only_free else self._claims.create(stored)
         reused = self._claims.claim(left, only_free=only_free) if left else 0
         done = {one.owner.claim for one in left}
-        self._close([one for one in stored if one.owner.claim in done or not self._wait_for_receipt(one)])
+        self._close(
+            [
+                one
+                for one in stored
+                if not one.told and (one.owner.claim in done or not self._wait_for_receipt(one))
+            ]
+        )
+        for one in stored if self._owed else ():
+            self._owed.pop(_named(one.one), None)
         return reused
+
+    def _owe(self, results: list[SegmentResult]) -> None:
+        """A result that the pipeline repeats finds here that its key is still to be claimed."""
+        self._owed.update((_named(one), None) for one in results)
+        while len(self._owed) > MAX_KNOWN:
+            del self._owed[next(iter(self._owed))]
 
     def _wait_for_receipt(self, claim: Claim) -> bool:
         """Whether the receipt will close the record in passing, or else `close_overdue`."""
-        one, owner, first = claim
+        one, owner, first, _ = claim
         return (
             first
             and one.state is SegmentState.SUBMITTED
@@ -132,7 +163,7 @@ class Results:
             self._cluster.write(
                 [
                     changes.closing(owner.message_id, owner.generation, owner.segment_no, one.intent.segments)
-                    for one, owner, _ in batch
+                    for one, owner, _, _ in batch
                 ]
             )
 
@@ -178,13 +209,27 @@ def _touches(one: SegmentResult) -> tuple[object, ...]:
     return intent.message_id, (intent.account, one.receipt_key)
 
 
-def _is_unclaimed(bins: Bins | None, one: SegmentResult, now: float) -> bool:
+def _receipts_of(batch: list[SegmentResult], told: Told | None) -> list[Receipt | None]:
+    if told is None:
+        return [None] * len(batch)
+    found = [told.said.get(one.intent.generation) for one in batch]
+    return [
+        receipt if receipt is not None and receipt.receipt_key == one.receipt_key else None
+        for one, receipt in zip(batch, found, strict=True)
+    ]
+
+
+def _named(one: SegmentResult) -> _Result:
+    return one.intent.generation, one.segment_no, one.receipt_key
+
+
+def _is_unclaimed(bins: Bins | None, one: SegmentResult, now: float, *, owed: bool) -> bool:
     """This very result is stored, and its key was never confirmed as claimed."""
     number = one.segment_no
     return (
         bins is not None
         and holds(bins, one.intent, now)
-        and number in waiting_in(bins)
+        and (owed or number in waiting_in(bins))
         and (key_of(bins, number), smsc_id_of(bins, number)) == (one.receipt_key, one.smsc_id)
     )
 
