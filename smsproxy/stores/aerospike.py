@@ -1,7 +1,7 @@
 """The shared store: records in an Aerospike namespace that several instances use together (spec §6).
 
-This is the loop's side: a small thread pool (the client has no asyncio API; its calls release the GIL) and
-the counters. What is written is in `aerospike_changes.py`, when in `aerospike_intents.py`,
+This is the loop's side: its threads (the client has no asyncio API; its calls release the GIL) and the
+counters. What is written is in `aerospike_changes.py`, when in `aerospike_intents.py`,
 `aerospike_results.py` and `aerospike_receipts.py`; `docs/decisions/0007-aerospike.md` says why it holds.
 
 Where a cluster cannot keep base.Store's "then nothing of the batch was written" (a write may be in doubt),
@@ -34,9 +34,10 @@ from smsproxy.stores.aerospike_results import Results
 from smsproxy.stores.aerospike_together import Held, Together
 from smsproxy.stores.base import Intent, SegmentResult, new_counters
 
-THREADS = 7
-"""One for each call that the pipeline has under way at once: intents, results, receipts, look-ups of repeats
-and of SmsInfo, withdrawals, housekeeping."""
+THREADS = 4
+"""One for each rare call that the pipeline has under way at once: look-ups of repeats and of SmsInfo,
+withdrawals, housekeeping. Intents, results and receipts share one more: three threads that make objects under
+the GIL cost a fifth more than one (docs/performance.md)."""
 _OPENING_S = 2.0
 """How long `open` marks what earlier lives left before traffic begins; the rest follows beside it."""
 _AGAIN_S = 1.0
@@ -66,6 +67,7 @@ class AerospikeStore:
         self._connect = connect
         self._clock = clock
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="aerospike")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="aerospike-writer")
         self._opened = False
         self._recovery: asyncio.Task[None] | None = None
         self._settling: dict[asyncio.Future[None], Sequence[SegmentResult]] = {}
@@ -134,6 +136,7 @@ class AerospikeStore:
         if self.cluster is not None:
             await self._run(self._close, self.cluster)
         self._pool.shutdown(wait=False)
+        self._writer.shutdown(wait=False)
 
     def _close(self, cluster: Cluster) -> None:
         if self._opened:
@@ -144,7 +147,7 @@ class AerospikeStore:
     async def create(self, intents: Sequence[Intent]) -> list[bool]:
         if not intents:
             return []
-        made = await self._run(self._intents.create, intents)
+        made = await self._write(self._intents.create, intents)
         for intent, generation in zip(intents, made, strict=True):
             if generation:
                 intent.generation = generation
@@ -159,7 +162,7 @@ class AerospikeStore:
         try:
             await self._receipts_beside()
             told = self._together.take(results)
-            self._count(await self._run(self._results.settle, results, told))
+            self._count(await self._write(self._results.settle, results, told))
         finally:
             del self._settling[ended]
             ended.set_result(None)
@@ -188,7 +191,7 @@ class AerospikeStore:
             await asyncio.wait(self._settling)
         rest = held.rest
         if rest:
-            self._count(await self._run(self._receipts.receive, rest))
+            self._count(await self._write(self._receipts.receive, rest))
         self.counters["receipts_stored"] += len(receipts) - len(rest)
 
     def _are_about_results_under_way(self, receipts: Sequence[Receipt]) -> bool:
@@ -231,3 +234,6 @@ class AerospikeStore:
 
     async def _run(self, work: Callable[..., T], *given: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *given)
+
+    async def _write(self, work: Callable[..., T], *given: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work, *given)
