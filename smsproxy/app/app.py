@@ -153,7 +153,10 @@ class App:
         self._log.info("reloaded", links_touched=touched)
 
     async def stop(self, drain_s: float) -> bool:
-        """Drain (spec §9), unbind, flush, close. False when a caller had to be cut off without an answer."""
+        """Drain (spec §9), unbind, flush, close.
+
+        False when a caller had to be cut off without an answer, or the store would not take what is left.
+        """
         self.core.started = False
         self.stopping = True
         done = await self._drain(drain_s)
@@ -188,10 +191,10 @@ class App:
         await self.links.stop(min(UNBIND_S, left(drain_s) / 2))
         self.pipeline.give_out_inbound()
         # What was still in flight has just been told InDoubt: let the store have it, then the callers.
-        flushed = await settled(lambda: self.pipeline.idle, timeout_s=left(_FLUSH_S))
+        await settled(lambda: self.pipeline.idle, timeout_s=left(_FLUSH_S))
         if not done:
             await self.rpc.drain(left(_LAST_WORD_S))
-            done = flushed and not self.rpc.busy
+            done = self.pipeline.idle and not self.rpc.busy  # the store may have come last
         await self._give_back_late(left(_LATE_S))
         await self.rpc.close()
         return done
