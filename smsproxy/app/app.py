@@ -132,8 +132,12 @@ class App:
         """SIGHUP: certificates, apps, text, limits, policy, links and pools.
 
         What needs a restart is logged and left alone. Raises ConfigError for a certificate that was changed
-        since it was checked; then nothing has changed.
+        since it was checked; then nothing has changed. Of no effect once the stop began: a link that binds
+        then would never unbind.
         """
+        if self.stopping:
+            self._log.warning("reload_refused", fault="the daemon is stopping")
+            return
         grpc_tls, http_tls = assembly.listener_tls(settings)
         for name in needs_restart(self.settings, settings):
             self._log.warning("reload_needs_restart", section=name)

@@ -58,3 +58,23 @@ async def test_a_drain_is_clean_when_the_store_takes_its_last_results_while_call
     finally:
         await smsc.aclose()
     assert [answer.status for answer in answers] == [Status.UNKNOWN]
+
+
+async def test_a_reload_while_the_daemon_stops_changes_nothing_and_binds_nothing(tmp_path: Path) -> None:
+    smsc = Smsc(Script(rules=(Rule(do="silent"),)))
+    config = Config(tmp_path, await smsc.start())
+    app = App(load(config.write()))
+    await app.start()
+    assert await settled(lambda: app.core.link_bound(100) is True, timeout_s=5)
+    message = Message(1, 100, "MYBRAND", "998901234567", "hello")
+    app.core.submit(message, CALLER, Lane.STREAM, lambda _tag, _answer: None)
+    await smsc.wait_for(lambda counters: counters.submits == 1)
+    stop = asyncio.create_task(app.stop(drain_s=0.5))
+    assert await settled(lambda: app.stopping, timeout_s=5)
+    config.tables["links.100"] = {"window": 7}
+    app.reload(load(config.write()))
+    try:
+        assert await stop
+        assert smsc.counters.binds == 1
+    finally:
+        await smsc.aclose()
