@@ -106,6 +106,8 @@ class LinkRunner:
         while True:
             life = _Life(kind.name.lower())
             await self._wait_for_a_connect()
+            if self._stopping:  # another session's unbind is being waited for: a bind now would take messages
+                return
             try:
                 await self._live(kind, life)
             except Exception as error:  # supervised: a fault of ours must not leave the link down for ever

@@ -72,6 +72,20 @@ async def test_what_is_in_flight_at_the_stop_is_told_before_the_stop_returns(sms
         assert message.outcomes == {1: InDoubt("connection lost before the answer")}
 
 
+async def test_a_session_that_is_due_while_the_link_stops_does_not_come_back(smsc: RawSmsc) -> None:
+    smsc.answers_unbind = False
+    async with LiveLink(smsc.port, sessions=2) as live:
+        first, second = await smsc.next_bound(), await smsc.next_bound()
+        await until(lambda: live.link.bound and live.log.events == ["link_bound"] * 2)
+        first.cut()
+        await live.waits.begun()
+        stop = asyncio.create_task(live.runner.stop(0.3))
+        await until(lambda: second.names("unbind"))
+        live.waits.end()
+        await stop
+    assert len(smsc.sessions) == 2
+
+
 async def test_a_refused_connect_is_tried_again_after_growing_delays() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: every connect is refused
