@@ -33,8 +33,8 @@ class Blacklists:
         self._log = log
         self._files = files
         self._watch = blacklist.BlacklistWatch(files)
-        self._in_force: frozenset[str] = frozenset()
-        """The files whose numbers are."""
+        self._lists: dict[str, blacklist.Blacklist] = {}
+        """What is in force of each file."""
 
     def reload(self, files: Sequence[str]) -> None:
         """SIGHUP: these files from now on; the next look reads them."""
@@ -73,16 +73,23 @@ class Blacklists:
     async def _load_files(self) -> None:
         """What a file said that has gone since stays in force: its loss is no leave to write to anybody."""
         files = self._files
-        loaded = await asyncio.to_thread(blacklist.load, files)
-        gone = self._in_force.intersection(loaded.unreadable)
+        lists = await asyncio.to_thread(lambda: {name: blacklist.load([name]) for name in files})
+        gone = [name for name, one in lists.items() if one.unreadable and self._was_read(name)]
+        for name, one in lists.items():
+            if name not in gone:
+                for problem in one.problems:
+                    self._log.warning("blacklist_problem", problem=problem)
+        self._lists = lists | {name: self._lists[name] for name in gone}
+        joined = tuple(self._lists.values())
+        self._policy.replace_blacklist(joined[0] if len(joined) == 1 else blacklist.Joined(joined))
+        entries = sum(map(len, joined))
         if gone:
-            self._log.warning("blacklist_kept", gone=sorted(gone))
-            return
-        self._in_force = frozenset(files).difference(loaded.unreadable)
-        self._policy.replace_blacklist(loaded)
-        for problem in loaded.problems:
-            self._log.warning("blacklist_problem", problem=problem)
-        self._log.info("blacklist_loaded", entries=len(loaded))
+            self._log.warning("blacklist_kept", gone=sorted(gone), entries=entries)
+        else:
+            self._log.info("blacklist_loaded", entries=entries)
+
+    def _was_read(self, name: str) -> bool:
+        return name in self._lists and not self._lists[name].unreadable
 
     async def _load_added(self) -> None:
         """Raises StoreUnavailableError."""

@@ -84,6 +84,22 @@ class Blacklist:
         return at < end and self._numbers[at] == key
 
 
+class Joined:
+    """The lists of several files as one, so that each can be read again by itself."""
+
+    __slots__ = ("_lists",)
+
+    def __init__(self, lists: Iterable[Blacklist]) -> None:
+        self._lists = tuple(lists)
+
+    def __repr__(self) -> str:
+        return f"<Joined {self._lists!r}>"
+
+    def contains(self, daddr: str) -> bool:
+        """Whether one of them contains it."""
+        return any(one.contains(daddr) for one in self._lists)
+
+
 def _bucketed(numbers: Iterable[int], mask: int) -> tuple[array[int], array[int]]:
     """The numbers bucket by bucket, each sorted and without repeats, and where each bucket starts."""
     buckets: list[list[int]] = [[] for _ in range(mask + 1)]

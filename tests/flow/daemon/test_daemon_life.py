@@ -125,6 +125,23 @@ def test_a_blacklist_file_that_goes_stays_in_force_until_there_is_a_new_one(
         assert client.send(sms(strategy="blacklist")).status == "submitted"
 
 
+@pytest.mark.long
+def test_while_a_blacklist_file_is_gone_the_others_are_followed(tmp_path: Path, smsc: Smsc) -> None:
+    gone, other = tmp_path / "gone.csv", tmp_path / "other.csv"
+    gone.write_text("998901234567\n")
+    other.write_text("998900000001\n")
+    config = Config(tmp_path, smsc.port, {"policy.blacklist": {"files": ["gone.csv", "other.csv"]}}).write()
+    with running(Daemon(config)) as daemon, Client(daemon.target) as client:
+        daemon.wait_bound()
+        gone.unlink()
+        daemon.wait_line('"event": "blacklist_kept"')
+        other.write_text("998900000002\n")
+        daemon.wait_count('"event": "blacklist_kept"', 2)
+        sent = [client.send(sms(strategy="blacklist", daddr=f"99890{end}")) for end in ("0000002", "1234567")]
+        assert [answer.status for answer in sent] == ["blacklist"] * 2
+        assert client.send(sms(strategy="blacklist", daddr="998900000001")).status == "submitted"
+
+
 def test_a_bad_file_at_sighup_changes_nothing_and_names_the_fault(tmp_path: Path, smsc: Smsc) -> None:
     config = Config(tmp_path, smsc.port)
     with running(Daemon(config.write())) as daemon, Client(daemon.target) as client:
