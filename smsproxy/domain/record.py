@@ -40,6 +40,8 @@ AWAITS_RESULT = frozenset({SegmentState.SUBMITTING, SegmentState.UNKNOWN})
 AWAITS_RECEIPT = frozenset({SegmentState.SUBMITTED, SegmentState.UNKNOWN})
 """States that a receipt settles."""
 
+NO_RECEIPT = "no receipt in time"
+"""The reason of a segment that time alone has expired: our words, not the SMSC's."""
 INTENT_S = 60.0
 """An intent older than this without a result reads as in doubt, on any instance (spec §6)."""
 
@@ -131,4 +133,4 @@ class MessageRecord:
                 and segment.state is SegmentState.SUBMITTED
                 and segment.updated_at + receipt_timeout_s < now
             ):
-                segment.state, segment.reason = SegmentState.EXPIRED, "no receipt in time"
+                segment.state, segment.reason = SegmentState.EXPIRED, NO_RECEIPT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from smsproxy.domain.ids import id_text
-from smsproxy.domain.record import STATE_WORDS, MessageRecord, SegmentState
+from smsproxy.domain.record import NO_RECEIPT, STATE_WORDS, MessageRecord, SegmentState
 from smsproxy.rpc.gen.sms.v1 import SmsStatusResponse
 
 NOT_FOUND = "message not found"
@@ -34,6 +34,6 @@ def status_response(record: MessageRecord | None) -> SmsStatusResponse:
         reasons={
             number: segment.reason
             for number, segment in numbered
-            if segment.reason and segment.state not in _UNSAID
+            if segment.reason not in ("", NO_RECEIPT) and segment.state not in _UNSAID
         },
     )

@@ -113,6 +113,16 @@ def test_reasons_are_the_words_of_the_smsc_alone() -> None:
     assert told.reasons == {"1": "ESME_RINVDSTADR"}
 
 
+def test_a_receipt_that_did_not_come_in_time_is_no_word_of_the_smsc() -> None:
+    record = a_record(SegmentState.SUBMITTED, SegmentState.EXPIRED)
+    record.receipts_expected = True
+    record.segments[1].reason = "EXPIRED err:004"
+    record.expire(now=1e9, receipt_timeout_s=60)
+    told = status_response(record)
+    assert told.parts == {"1": "EXPIRED", "2": "EXPIRED"}
+    assert told.reasons == {"2": "EXPIRED err:004"}
+
+
 @pytest.mark.parametrize(
     ("state", "word"),
     [
