@@ -198,7 +198,8 @@ class App:
         await settled(lambda: self.pipeline.idle, timeout_s=left(_FLUSH_S))
         if not done:
             await self.rpc.drain(left(_LAST_WORD_S))
-            done = self.pipeline.idle and not self.rpc.busy  # the store may have come last
+            # The store may have come last; what it told counts as idle one turn later.
+            done = await settled(lambda: self.pipeline.idle and not self.rpc.busy, timeout_s=_MOMENT_S)
         await self._give_back_late(left(_LATE_S))
         await self.rpc.close()
         return done
