@@ -22,6 +22,8 @@ second would buy nothing."""
 LINK_PACE_NS = 25 * NS_PER_MS
 """The same for a link while nobody in a hurry waits for it: what one asking brings goes through the store
 together. At half a lease, as often as one that is not empty asks."""
+_FOLLOWS_NS = 20 * NS_PER_MS
+"""What comes after a pace: a link's timer and the call. In less time than that, a third is the pace's."""
 
 
 class Lease:
@@ -45,9 +47,11 @@ class Lease:
         self.burst = burst
         self._size = min(rate_per_s * LEASE_MS // 1000, burst)
         self._low = self._size // 2
-        # A bucket that fills up in less than the pace would lose tokens to it: ask twice in that time.
-        half_ns = burst * NS_PER_S // rate_per_s // 2
-        self._pace_ns, self._hurried_pace_ns = min(pace_ns, half_ns), min(PACE_NS, half_ns)
+        # A bucket that fills up meanwhile would lose tokens. There may be almost one at the pace's begin, and
+        # a timer and a call follow it.
+        spare_ns = (burst - 1) * NS_PER_S // rate_per_s
+        longest_ns = max(spare_ns - _FOLLOWS_NS, spare_ns // 3)
+        self._pace_ns, self._hurried_pace_ns = min(pace_ns, longest_ns), min(PACE_NS, longest_ns)
         self._tokens = 0
         self._touched = 0
         self._empty_until = 0

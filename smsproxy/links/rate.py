@@ -25,9 +25,11 @@ class Rate:
         """`rate_per_s` and `burst` as they are set; `shaper` holds to them, alone or with other instances."""
         self._set_per_s = rate_per_s
         self._rest_s = SHORTEST_REST_S
-        if rate_per_s:  # at most half of what fills the bucket, or tokens would be lost
-            half_s = (burst or rate_per_s) / rate_per_s / 2
-            self._rest_s = max(SHORTEST_REST_S, min(REST_S, half_s))
+        if rate_per_s:
+            # At its begin there may be almost one token, for a timer may come too early by a hair: at most
+            # half of what fills the bucket beside it, or tokens would be lost.
+            spare_s = ((burst or rate_per_s) - 1) / rate_per_s
+            self._rest_s = max(SHORTEST_REST_S, min(REST_S, spare_s / 2))
         self._shaper = shaper
         self._pace = pace
 

@@ -153,9 +153,12 @@ def test_an_empty_bucket_is_asked_at_most_every_ten_ms_unless_its_burst_is_small
     lease = Lease(RATE, BURST)
     lease.filled(0, 0, 1)
     assert lease.empty_for(0) == 10 * MS
-    small = Lease(1000, 2)
+    small = Lease(1000, 4)
     small.filled(0, 0, 1)
     assert small.empty_for(0) == 1 * MS
+    alone = Lease(1000, 1)
+    alone.filled(0, 0, 1)
+    assert alone.empty_for(0) == 1, "its next token is there when it is there"
 
 
 def test_a_link_s_empty_bucket_is_asked_half_a_lease_later_unless_its_burst_is_small() -> None:
@@ -163,7 +166,10 @@ def test_a_link_s_empty_bucket_is_asked_half_a_lease_later_unless_its_burst_is_s
     lease.filled(0, 3, 1)
     assert lease.empty_for(0) == LEASE_MS * MS // 2
     assert lease.empty_for(0, hurried=True) == 10 * MS
-    small = Lease(12_000, 120, LINK_PACE_NS)
+    fitting = Lease(1000, 50, LINK_PACE_NS)
+    fitting.filled(0, 0, 1)
+    assert fitting.empty_for(0) == LEASE_MS * MS // 2
+    small = Lease(1000, 16, LINK_PACE_NS)
     small.filled(0, 0, 1)
     assert small.empty_for(0) == 5 * MS
 

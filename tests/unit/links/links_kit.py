@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -11,6 +12,9 @@ from smsproxy.domain.address import Address
 from smsproxy.domain.outcome import NotSent, SegmentOutcome
 from smsproxy.domain.receipt import Receipt
 from smsproxy.limits.gcra import Gcra
+from smsproxy.limits.lease import LINK_PACE_NS
+from smsproxy.limits.shared import LinkBucket
+from smsproxy.limits.source import Fillable
 from smsproxy.links.base import Answered, Delivery, Inbound, Shaper, text_options
 from smsproxy.links.link import Link
 from smsproxy.links.references import References
@@ -77,6 +81,38 @@ class HandLoop:
     def timers(self) -> list[float]:
         """When those are due that were not cancelled."""
         return sorted(at for at, _, timer in self._timers if not timer.cancelled)
+
+
+class EarlyLoop(HandLoop):
+    """As uvloop, whose clock ticks in milliseconds and whose timers are rounded to them: some come early."""
+
+    def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
+        return super().call_later(round(delay_s * 1000) / 1000, callback)
+
+
+class HandSource:
+    """What a `TokenSource` is to a bucket, over a server that answers in two milliseconds."""
+
+    instances = 1
+    refuse_when_away = False
+    away = False
+
+    def __init__(self, loop: HandLoop, rate_per_s: int, burst: int) -> None:
+        self._loop = loop
+        self._there = Gcra(rate_per_s, burst)
+
+    def ask(self, bucket: Fillable) -> bool:
+        self._loop.call_later(0.002, partial(self._answer, bucket))
+        return True
+
+    def _answer(self, bucket: Fillable) -> None:
+        now_ns = int(self._loop.time() * 1e9)
+        _, _, wanted = bucket.demand(now_ns)
+        granted = 0
+        while granted < wanted and not self._there.take(now_ns):
+            granted += 1
+        bucket.filled(now_ns, granted, self._there.wait(now_ns) if granted < wanted else 0)
+        self._loop.call_soon(bucket.tell)
 
 
 class CountingSession:
@@ -260,16 +296,17 @@ class Bench:
         sessions: int = 1,
         randomly: Callable[[], float] = lambda: 0.0,
         shaper: Shaper | None = None,
+        loop: HandLoop | None = None,
         **settings: Any,
     ) -> None:
         values = {"system_id": "esme", "window": 10, "rate_per_s": 0, "max_waiting": 100, **settings}
         self.settings = LinkSettings(**values, sessions=max(1, sessions))
-        self.loop = HandLoop()
+        self.loop = loop or HandLoop()
         self.desk = Desk()
         shaper = shaper or Gcra(self.settings.rate_per_s, self.settings.burst)
-        loop: Any = self.loop
+        turned: Any = self.loop
         text = text_options(self.settings, 10)
-        self.link = Link(7, self.settings, text, shaper, self.desk, loop, References())
+        self.link = Link(7, self.settings, text, shaper, self.desk, turned, References())
         self.desk.link = self.link
         self.sessions = [self.a_session() for _ in range(sessions)]
         self._names = count(1)
@@ -331,3 +368,22 @@ class Bench:
         assert self.link.idle, self.link
         assert all(session.held == 0 for session in self.sessions)
         assert self.loop.timers == []
+
+
+def leased_bench(rate_per_s: int, burst: int, *, loop: HandLoop | None = None, **more: Any) -> Bench:
+    """A link whose rate is shared with others through a server."""
+    loop = loop or HandLoop()
+    source: Any = HandSource(loop, rate_per_s, burst)
+    bench: Bench
+    bucket = LinkBucket(
+        "link:7",
+        rate_per_s,
+        burst or rate_per_s,
+        source,
+        waiting=lambda: bench.link.tokens_wanted,
+        hurried=lambda: bench.link.hurried,
+        wake=lambda: bench.link.pump(),
+        pace_ns=LINK_PACE_NS,
+    )
+    bench = Bench(shaper=bucket, loop=loop, rate_per_s=rate_per_s, burst=burst, **more)
+    return bench
