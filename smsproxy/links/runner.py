@@ -145,6 +145,8 @@ class LinkRunner:
         self.link.attach(connection)
         try:
             await self._connect(connection)
+            if self._stopping:  # it came through while another session's unbind is waited for
+                return
             life.outcome = "link_bind_failed" if life.outcome == "link_connect_failed" else life.outcome
             await connection.ended.wait()
             life.reason = life.reason or connection.close_reason

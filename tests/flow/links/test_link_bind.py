@@ -12,6 +12,8 @@ from raw_smsc import RawSmsc
 from smsproxy.domain.outcome import InDoubt
 from smsproxy.links import backoff
 from smsproxy.links.connects import ConnectLimiter
+from smsproxy.links.runner import LinkRunner
+from smsproxy.links.transport import SmppConnection
 from smsproxy.settings.secrets import Secret
 from smsproxy.text.segmentation import segment
 from tests.unit.links.links_kit import APP, Message
@@ -84,6 +86,30 @@ async def test_a_session_that_is_due_while_the_link_stops_does_not_come_back(sms
         live.waits.end()
         await stop
     assert len(smsc.sessions) == 2
+
+
+async def test_a_connect_that_comes_through_while_the_link_stops_is_not_bound(
+    smsc: RawSmsc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smsc.answers_unbind = False
+    connect, through = LinkRunner._connect, asyncio.Event()
+    begun: list[SmppConnection] = []
+
+    async def held(runner: LinkRunner, connection: SmppConnection) -> None:
+        begun.append(connection)
+        if len(begun) > 1:
+            await through.wait()
+        await connect(runner, connection)
+
+    monkeypatch.setattr(LinkRunner, "_connect", held)
+    async with LiveLink(smsc.port, sessions=2) as live:
+        first = await smsc.next_bound()
+        await until(lambda: live.link.bound and len(begun) == 2)
+        stop = asyncio.create_task(live.runner.stop(0.3))
+        await until(lambda: first.names("unbind"))
+        through.set()
+        await stop
+        assert live.log.events.count("link_bound") == 1
 
 
 async def test_a_refused_connect_is_tried_again_after_growing_delays() -> None:
