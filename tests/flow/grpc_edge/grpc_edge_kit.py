@@ -184,7 +184,7 @@ async def dial(
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection to the server, as "localhost"; from `address`, one of 127.0.0.0/8."""
     loop = asyncio.get_running_loop()
-    opened = socket.socket()
+    opened = socket.socket(proto=socket.IPPROTO_TCP)  # by this asyncio knows to send small writes at once
     opened.setblocking(False)
     if address:
         opened.bind((address, 0))
