@@ -119,16 +119,11 @@ def _mark(kind: type, place: int) -> int | str:
 
 def creation(message_id: bytes, bins: dict[str, Any], ttl: int, *, over: Any = None) -> Change:
     """Create-only; with `over` also in place of a record for which that condition holds."""
-    generation, boot = bins["gen"], bins["boot"]
-    return Change(
-        MESSAGES,
-        bytearray(message_id),
-        [_write(name, value) for name, value in bins.items()],
-        lambda found: found is not None and found.get("gen") == generation and found.get("boot") == boot,
-        condition=over,
-        ttl=ttl,
-        exists=aerospike.POLICY_EXISTS_CREATE if over is None else aerospike.POLICY_EXISTS_CREATE_OR_REPLACE,
-    )
+    operations = [_write(name, value) for name, value in bins.items()]
+    change = _new_record(message_id, operations, bins["gen"], bins["boot"], ttl)
+    if over is not None:
+        change.condition, change.exists = over, aerospike.POLICY_EXISTS_CREATE_OR_REPLACE
+    return change
 
 
 class Alike(NamedTuple):
@@ -147,11 +142,15 @@ def alike(bins: dict[str, Any], ttl: int) -> Alike:
 
 def first_creation(message_id: bytes, generation: int, what: bytes, same: Alike) -> Change:
     """Create-only, of one of those that are alike."""
-    operations, boot, ttl = same
+    operations = [_write("gen", generation), _write("what", what), *same.operations]
+    return _new_record(message_id, operations, generation, same.boot, same.ttl)
+
+
+def _new_record(message_id: bytes, operations: list[Any], generation: int, boot: str, ttl: int) -> Change:
     return Change(
         MESSAGES,
         bytearray(message_id),
-        [_write("gen", generation), _write("what", what), *operations],
+        operations,
         lambda found: found is not None and found.get("gen") == generation and found.get("boot") == boot,
         ttl=ttl,
         exists=aerospike.POLICY_EXISTS_CREATE,
@@ -243,12 +242,7 @@ _OPEN_NO_MORE = [_write("open", aerospike.null())]
 def result(one: SegmentResult, now: float, *, only_first: bool = False) -> Change:
     """The end of a segment. One with a receipt key stays `open` until the key is claimed: see `closing`."""
     intent, number, state, smsc_id, key, reason, at = one
-    puts = [
-        _put("st", number, int(state)),
-        _put("ids", number, smsc_id),
-        _put("keys", number, key),
-        _put("said", number, said(reason, at)),
-    ]
+    puts = [*_telling(number, state, reason, at), _put("ids", number, smsc_id), _put("keys", number, key)]
     form = _IS_NEW if only_first else _AWAITS_RESULT
     change = _segment_change(intent.message_id, intent.generation, number, puts)
     change.operations = puts + (_wait_for_key(intent, number) if key else _close(number, intent.segments))
@@ -266,7 +260,7 @@ def first_result(one: SegmentResult, told: Receipt | None = None) -> Change:
         _, _, state, reason, at = told
     puts = [*_telling(number, state, reason, at)]
     if key:
-        puts.append({"op": _MAP_PUT, "bin": "keys", "key": number, "val": key})
+        puts.append(_put("keys", number, key))
     if smsc_id != key:
         puts.append(_put("ids", number, smsc_id))
     change = _segment_change(intent.message_id, intent.generation, number, puts)

@@ -161,12 +161,7 @@ class Cluster:
         meta, policy = _policy(change.ttl, change.exists, change.version)
         if condition is not None:
             policy = policy | {"expressions": condition}
-        key = (
-            self._key(change)
-            if change.by_digest
-            else (self._namespace, self._sets[change.set_name], change.key)
-        )
-        return Write(key, change.operations, meta, policy)
+        return Write(self._key(change), change.operations, meta, policy)
 
     def _key(self, change: Change) -> Any:
         set_name = self._sets[change.set_name]
