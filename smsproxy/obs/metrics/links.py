@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from smsproxy.obs.metrics.metric import Items, Metric, Values
 
@@ -69,9 +69,8 @@ def link_metrics(links: Iterable[LinkView]) -> Iterator[Metric]:
         links,
         lambda one: one.rate_per_s,
     )
-    shrinks: Values = [((("link", str(link.link_id)),), link.shrinks) for link in links]
     text = "Decreases of a link's rate because the SMSC throttled."
-    yield Metric("smsproxy_link_rate_shrinks_total", text, "counter", shrinks)
+    yield _per_link("link_rate_shrinks_total", text, links, lambda one: one.shrinks, kind="counter")
     values: dict[str, Values] = {}
     for link in links:
         for name, value in link.counters.items():
@@ -81,9 +80,15 @@ def link_metrics(links: Iterable[LinkView]) -> Iterator[Metric]:
         yield Metric(f"smsproxy_{shown}", text, "counter", found)
 
 
-def _per_link(name: str, text: str, links: Iterable[LinkView], value: Callable[[LinkView], float]) -> Metric:
+def _per_link(
+    name: str,
+    text: str,
+    links: Iterable[LinkView],
+    value: Callable[[LinkView], float],
+    kind: Literal["counter", "gauge"] = "gauge",
+) -> Metric:
     found: Values = [((("link", str(link.link_id)),), value(link)) for link in links]
-    return Metric(f"smsproxy_{name}", text, "gauge", found)
+    return Metric(f"smsproxy_{name}", text, kind, found)
 
 
 def _bound(link: LinkView) -> float:
