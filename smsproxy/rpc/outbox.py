@@ -89,8 +89,7 @@ class Outbox:
                 head += 1
             self._head = head
         if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._turn)
+            self.schedule()
 
     def _told_without_text(self, answer: Answer, error: ValueError) -> bytes:
         self._counters.internal_errors_total += 1
@@ -98,7 +97,7 @@ class Outbox:
         return encode_framed_answer(Answer(answer.status, message_id=answer.message_id, error=text))
 
     def schedule(self) -> None:
-        """The peer's windows opened, or the socket drained."""
+        """Write at the end of this turn of the loop: answers came, windows opened, or the socket drained."""
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._turn)
